@@ -1,0 +1,46 @@
+"""vecsmith: make, judge, search and serve embeddings.
+
+Public names are loaded on first use (PEP 562), so `import vecsmith` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Dataset": "vecsmith.data.dataset",
+    "Index": "vecsmith.index.index",
+    "compare": "vecsmith.contract.compare",
+    "evaluate": "vecsmith.evaluation.evaluate",
+    "field": "vecsmith.index.where",
+    "forge": "vecsmith.forging.run",
+    "load": "vecsmith.models.load",
+    "read": "vecsmith.data.read",
+    "train": "vecsmith.forging.train",
+}
+
+__all__ = ["Dataset", "Index", "compare", "evaluate", "field", "forge", "load", "read", "train"]
+
+if TYPE_CHECKING:
+    from vecsmith.contract.compare import compare
+    from vecsmith.data.dataset import Dataset
+    from vecsmith.data.read import read
+    from vecsmith.evaluation.evaluate import evaluate
+    from vecsmith.forging.run import forge
+    from vecsmith.forging.train import train
+    from vecsmith.index.index import Index
+    from vecsmith.index.where import field
+    from vecsmith.models.load import load
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vecsmith' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,5 @@
+"""`python -m vecsmith` is `vecsmith`."""
+
+from vecsmith.cli.main import main
+
+main()

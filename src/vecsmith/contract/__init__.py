@@ -1,0 +1,1 @@
+"""What made these vectors: the embedding contract, its probes, and how two contracts compare."""

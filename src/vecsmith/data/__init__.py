@@ -1,0 +1,1 @@
+"""What goes in: inputs, documents, records and batches."""

@@ -1,0 +1,1 @@
+"""Vectors, texts and attributes that are found again: storage, filters and search."""

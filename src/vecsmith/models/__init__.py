@@ -1,0 +1,1 @@
+"""Input to vector: loading, saving, encoding, and a file per module."""

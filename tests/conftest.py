@@ -1,0 +1,20 @@
+"""Shared fixtures: where real data lies, and which tests must say that it is absent."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets: VECSMITH_DATA, or `shared/data` beside the checkout."""
+    folder = Path(os.environ.get("VECSMITH_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the real data sets, which are not at {folder}; set VECSMITH_DATA to run this")
+    return folder
