@@ -89,7 +89,7 @@ def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = True)
 
 
 def write_json(path: str | os.PathLike[str], value: object, *, durable: bool = True) -> None:
-    """Replace the content of `path` by `value` as indented JSON; NaN and infinity are errors, since JSON has neither."""
+    """Replace the content of `path` by `value` as indented JSON; NaN and infinity are errors: JSON has neither."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", durable=durable)
 
 
