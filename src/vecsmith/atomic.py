@@ -38,7 +38,7 @@ def disk_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, DiskFull) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        raise DiskFull(_room(Path(path), error), path=path) from error
+        raise DiskFull(_room(Path(path), error), path=Path(path)) from error
 
 
 def _room(path: Path, error: OSError) -> str:
@@ -63,7 +63,8 @@ def open_atomic(path: str | os.PathLike[str], mode: str = "wb", *, durable: bool
     try:
         with disk_errors(target):
             _sweep(target)
-            with open(temporary, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as file:
+            text = "b" not in mode
+            with open(temporary, mode, encoding="utf-8" if text else None, newline="" if text else None) as file:
                 yield file
                 file.flush()
                 if durable:

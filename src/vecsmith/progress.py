@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
 __all__ = ["SILENT", "Bars", "JsonEvents", "Progress", "Task", "silent"]
@@ -25,19 +25,13 @@ class Task(Protocol):
 class Progress(Protocol):
     """Where steps report to."""
 
-    def task(self, name: str, total: int | None = None, unit: str = "it") -> "_TaskContext":
+    def task(self, name: str, total: int | None = None, unit: str = "it") -> AbstractContextManager[Task]:
         """A context manager that yields a `Task`; `total` in units, None where it is not known."""
         ...
 
     def say(self, text: str) -> None:
         """One line that stays, for what a person must not miss."""
         ...
-
-
-class _TaskContext(Protocol):
-    def __enter__(self) -> Task: ...
-
-    def __exit__(self, *details: object) -> bool | None: ...
 
 
 class _SilentTask:
