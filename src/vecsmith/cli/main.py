@@ -37,7 +37,7 @@ Commands:
 Options:
   --version      Print the version.
   --debug        Show the traceback of an error.
-  -h, --help     Print this, or the help of a command: vecsmith COMMAND --help
+  -h, --help     Print this; for a command: vecsmith COMMAND --help
 """
 
 
@@ -111,11 +111,18 @@ def _call(verb: str, arguments: list[str]) -> int:
             error.show()
             return int(error.exit_code)
         if type(error).__name__ == "Exit":
-            return int(getattr(error, "exit_code", 0))
+            return _ended(int(getattr(error, "exit_code", 0)))
         if type(error).__name__ == "Abort":
             raise KeyboardInterrupt from error
         raise
-    return result if isinstance(result, int) else 0
+    return _ended(result if isinstance(result, int) else 0)
+
+
+def _ended(code: int) -> int:
+    """typer turns Ctrl-C into exit code 130 before we see it; the person still needs the words."""
+    if code == 130:
+        raise KeyboardInterrupt
+    return code
 
 
 def _report(words: str, error: BaseException, code: int) -> int:

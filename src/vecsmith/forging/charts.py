@@ -49,7 +49,9 @@ def arms_chart(arms: Sequence[dict[str, Any]], winner: str, measure: str = "ndcg
             _line(place(tick), 10, place(tick), height - 36),
             _text(place(tick), height - 20, f"{tick:.2f}", anchor="middle", style="s"),
         ]
-    parts.append(_text((left + right) / 2, height - 4, f"{measure}, 95 % interval over queries", anchor="middle", style="s"))
+    parts.append(
+        _text((left + right) / 2, height - 4, f"{measure}, 95 % interval over queries", anchor="middle", style="s")
+    )
     for number, arm in enumerate(arms):
         value, y = arm["measures"][measure], 26 + number * row
         style = "win" if arm["name"] == winner else "arm"
@@ -112,11 +114,19 @@ def cost_chart(arms: Sequence[dict[str, Any]], winner: str, measure: str = "ndcg
     parts = []
     for power in range(low, high + 1):
         x = across(10.0**power)
-        parts += [_line(x, 20, x, height - 50), _text(x, height - 34, _seconds(10.0**power), anchor="middle", style="s")]
+        parts += [
+            _line(x, 20, x, height - 50),
+            _text(x, height - 34, _seconds(10.0**power), anchor="middle", style="s"),
+        ]
     for tick in _ticks(bottom, top):
-        parts += [_line(left, up(tick), right, up(tick)), _text(left - 8, up(tick) + 4, f"{tick:.2f}", anchor="end", style="s")]
+        parts += [
+            _line(left, up(tick), right, up(tick)),
+            _text(left - 8, up(tick) + 4, f"{tick:.2f}", anchor="end", style="s"),
+        ]
     parts.append(
-        _text((left + right) / 2, height - 12, "processor seconds to prepare 1,000 documents", anchor="middle", style="s")
+        _text(
+            (left + right) / 2, height - 12, "processor seconds to prepare 1,000 documents", anchor="middle", style="s"
+        )
     )
     taken: list[tuple[float, float]] = []
     for arm, cost, value in sorted(zip(arms, costs, means, strict=True), key=lambda entry: -entry[2]):

@@ -31,7 +31,7 @@ def key_of(*parts: object) -> str:
     """
     import xxhash
 
-    return xxhash.xxh3_64_hexdigest(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str))
+    return xxhash.xxh3_64_hexdigest(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str).encode("utf-8"))
 
 
 class Steps:
@@ -70,7 +70,9 @@ class Steps:
         finally:
             os.close(descriptor)
 
-    def run(self, name: str, key: str, work: Callable[[], dict[str, Any]], *, title: str | None = None) -> dict[str, Any]:
+    def run(
+        self, name: str, key: str, work: Callable[[], dict[str, Any]], *, title: str | None = None
+    ) -> dict[str, Any]:
         """The result of a step: from the record where its key is unchanged, else by doing the work.
 
         work      writes its files atomically and returns a small JSON value, kept in forge.json

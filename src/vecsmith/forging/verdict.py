@@ -62,7 +62,9 @@ class Verdict:
         return asdict(self)
 
 
-def decide(arms: Sequence[Arm], *, queries: str, real_queries: bool, prefer: Preference = "quality", seed: int = 7) -> Verdict:
+def decide(
+    arms: Sequence[Arm], *, queries: str, real_queries: bool, prefer: Preference = "quality", seed: int = 7
+) -> Verdict:
     """Choose among arms and say why.
 
     arms          at least one; equal numbers of queries
