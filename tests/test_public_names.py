@@ -28,7 +28,7 @@ def test_every_public_name_is_there_is_called_and_is_no_module(name):
 
 
 def test_an_unknown_name_lists_those_there_are():
-    with pytest.raises(AttributeError, match="public names: .*load"):
+    with pytest.raises(AttributeError, match=r"public names: .*load"):
         _ = vecsmith.lod
 
 
