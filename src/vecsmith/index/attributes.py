@@ -138,7 +138,7 @@ class Attributes:
         """The values of some rows: str, int, float, bool, datetime in UTC, sorted list of str, or None."""
         kind = self.kind(field)
         chosen = np.asarray(rows, dtype=np.int64)
-        if len(chosen) and not (0 <= chosen.min() and chosen.max() < self.count):
+        if len(chosen) and not (chosen.min() >= 0 and chosen.max() < self.count):
             raise IndexError(f"rows {chosen.min()} to {chosen.max()} of {self.count:,}")
         arrays = self.arrays(field)
         return values_of(kind, arrays, chosen) if arrays else [None] * len(chosen)

@@ -30,7 +30,7 @@ class Dictionary:
     """Sorted distinct texts in two arrays: `blob` uint8 and `ends` int64 [d + 1] (the first is 0)."""
 
     def __init__(self, blob: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
-        self._blob, self._ends = memoryview(blob), ends
+        self._blob, self._ends = memoryview(blob.data), ends
         self._codes: dict[bytes, int] | None = None
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class Dictionary:
     def find(self, text: str) -> int:
         """The code of a text, or -1."""
         wanted = text.encode("utf-8")
-        code = bisect_left(self, wanted)  # type: ignore[arg-type]
+        code = bisect_left(self, wanted)
         return code if code < len(self) and self[code] == wanted else -1
 
     def find_all(self, texts: Sequence[str]) -> list[int]:
@@ -63,12 +63,12 @@ class Dictionary:
 
     def below(self, text: str) -> int:
         """How many texts are less."""
-        return bisect_left(self, text.encode("utf-8"))  # type: ignore[arg-type]
+        return bisect_left(self, text.encode("utf-8"))
 
     def prefix_range(self, prefix: str) -> tuple[int, int]:
         """First code that opens with the prefix, and the one after the last."""
         wanted = prefix.encode("utf-8")
-        start = bisect_left(self, wanted)  # type: ignore[arg-type]
+        start = bisect_left(self, wanted)
         # Cut to its length, everything from `start` on is >= the prefix; False sorts before True.
         stop = bisect_left(range(start, len(self)), True, key=lambda code: self[code][: len(wanted)] != wanted)
         return start, start + stop
@@ -83,7 +83,7 @@ def arrays_of(kind: str, values: Sequence[Any]) -> dict[str, NDArray[Any]]:
     if kind == "string":
         texts = sorted({value for value in values if value is not None})
         codes_of = {text: code for code, text in enumerate(texts)}
-        codes_of[None] = -1  # type: ignore[index]
+        codes_of[None] = -1
         codes = np.fromiter((codes_of[value] for value in values), dtype=_code_type(len(texts)), count=len(values))
         return {"codes": codes, **_dictionary_arrays(texts)}
     return _set_arrays(values)

@@ -87,7 +87,7 @@ def _int_ends(value: Value) -> tuple[int, int, int, int]:
     if isinstance(value, float) and math.isinf(value):
         beyond = INT64[1] + 2 if value > 0 else INT64[0] - 2
         return beyond - 1, beyond, beyond, beyond + 1
-    number = Fraction(value)  # type: ignore[arg-type]
+    number = Fraction(value)
     floor = math.floor(number)
     if number == floor:
         return floor - 1, floor, floor, floor + 1

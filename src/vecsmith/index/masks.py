@@ -94,7 +94,7 @@ def _leaf(leaf: Leaf, columns: Columns) -> Mask:
         found = _inside(arrays["codes"], pairs)
     elif kind == "bool":
         values = leaf.values if isinstance(leaf, In) else (leaf.value,)  # type: ignore[attr-defined]
-        pairs = merge([(int(value), int(value)) for value in values])
+        pairs = merge([(int(code), int(code)) for code in map(bool, values)])
         outside = (isinstance(leaf, Compare) and leaf.op == "!=") or (isinstance(leaf, Distinct) and not leaf.negated)
         found = _inside(arrays["codes"], pairs)
     else:

@@ -51,9 +51,7 @@ def to_utc(value: dt.datetime) -> dt.datetime:
 
 def _string(value: object, assume_utc: bool) -> str:
     if not isinstance(value, str):
-        raise Misfit(
-            f"found {_show(value)}, expected a string; convert it with str(), or declare the field as {_kind(value)}"
-        )
+        raise Misfit(f"found {_show(value)}, expected a string; {_way_out('str', value)}")
     text = value if type(value) is str else str(value)
     if len(text) * 4 > MAX_STRING or not text.isascii():
         _check_text(text)
@@ -81,9 +79,7 @@ def _int(value: object, assume_utc: bool) -> int:
         if type_of_value(value) != "int":
             if isinstance(value, float) and math.isnan(value):
                 raise Misfit("found NaN, expected an int; pass None for a missing value")
-            raise Misfit(
-                f"found {_show(value)}, expected an int; convert it with int(), or declare the field as {_kind(value)}"
-            )
+            raise Misfit(f"found {_show(value)}, expected an int; {_way_out('int', value)}")
         value = operator.index(value)  # type: ignore[arg-type]
     if not INT64_MIN <= value <= INT64_MAX:
         raise Misfit(f"found {_show(value)}, expected an int of 64 bits; declare the field as float or string")
@@ -93,9 +89,7 @@ def _int(value: object, assume_utc: bool) -> int:
 def _float(value: object, assume_utc: bool) -> float:
     if type(value) is not float:
         if type_of_value(value) not in ("int", "float"):
-            raise Misfit(
-                f"found {_show(value)}, expected a float; convert it with float(), or declare the field as {_kind(value)}"
-            )
+            raise Misfit(f"found {_show(value)}, expected a float; {_way_out('float', value)}")
         try:
             value = float(value)  # type: ignore[arg-type]
         except OverflowError:
@@ -107,9 +101,7 @@ def _float(value: object, assume_utc: bool) -> float:
 
 def _bool(value: object, assume_utc: bool) -> bool:
     if type_of_value(value) != "bool":
-        raise Misfit(
-            f"found {_show(value)}, expected a bool; convert it with bool(), or declare the field as {_kind(value)}"
-        )
+        raise Misfit(f"found {_show(value)}, expected a bool; {_way_out('bool', value)}")
     return bool(value)
 
 
@@ -166,6 +158,10 @@ def _show(value: object) -> str:
     except ValueError:  # an int of more digits than Python prints
         words = "of very many digits"
     return f"{type(value).__name__} {words if len(words) <= 60 else words[:57] + '...'}"
+
+
+def _way_out(function: str, value: object) -> str:
+    return f"convert it with {function}(), or declare the field as {_kind(value)}"
 
 
 def _kind(value: object) -> str:

@@ -10,7 +10,8 @@
             | field                          (a bool field alone)
             | "id" ("=" | "!=" | ["not"] "in") string or list
     cmp    := "=" | "==" | "!=" | "<>" | "<" | "<=" | ">" | ">="
-    field  := name | `any text`              literal := 'text' | number | true | false | date '...' | timestamp '...' | :name
+    field  := name | `any text`
+    literal := 'text' | number | true | false | date '...' | timestamp '...' | :name
     list   := "(" literal ("," literal)* ")" | :name
 
 Keywords in any case; a quote inside a string is doubled, nothing else escapes. No functions, arithmetic, subqueries or

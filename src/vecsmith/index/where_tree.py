@@ -7,8 +7,7 @@ where the whole is true. Nodes compare by structure, can be dict keys, and combi
 import datetime as dt
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Union
+from dataclasses import dataclass
 
 from vecsmith.errors import WhereError
 from vecsmith.index.values import to_utc
@@ -34,9 +33,8 @@ __all__ = [
     "Tree",
     "Value",
     "check_limits",
-    "from_json",
     "literal",
-    "to_json",
+    "walk",
 ]
 
 COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
@@ -44,7 +42,7 @@ MAX_NODES = 200
 MAX_DEPTH = 50
 MAX_VALUES = 100_000
 
-Value = Union[str, int, float, bool, dt.datetime, dt.date]
+Value = str | int | float | bool | dt.datetime | dt.date
 """A literal: a datetime is in UTC; a date against a timestamp is that whole day, [00:00, next 00:00)."""
 
 
@@ -83,7 +81,7 @@ def _as_node(other: object, operator: str) -> Tree:
 
 
 def _parts(node: Tree, kind: "type[And] | type[Or]") -> tuple[Tree, ...]:
-    return node.xs if isinstance(node, kind) else (node,)  # type: ignore[union-attr]
+    return node.xs if isinstance(node, kind) else (node,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,16 +193,6 @@ class Nothing(Tree):
     """Always false."""
 
 
-class _Kinds:
-    by_name: ClassVar[dict[str, type]] = {
-        kind.__name__: kind
-        for kind in (
-            And, Or, Not, NotTrue, Compare, Distinct, Between, In, IsNull, StartsWith, HasAny, HasAll, Ids,
-            Everything, Nothing,
-        )
-    }  # fmt: skip
-
-
 def literal(value: object, *, field: str = "", column: int | None = None) -> Value:
     """A Python value as a literal of a tree: numpy scalars to Python's, times to UTC.
 
@@ -277,83 +265,6 @@ def check_limits(tree: Tree) -> None:
             raise WhereError(f"more than {MAX_NODES} conditions; put values of one field into one `in (...)`")
         if depth > MAX_DEPTH:
             raise WhereError(f"conditions nest deeper than {MAX_DEPTH}; flatten the parentheses")
-        values = getattr(node, "values", None) or getattr(node, "ids", ())
+        values = node.values if isinstance(node, (In, HasAny, HasAll)) else node.ids if isinstance(node, Ids) else ()
         if len(values) > MAX_VALUES:
             raise WhereError(f"a list of {len(values):,} values; at most {MAX_VALUES:,} are allowed, split the search")
-
-
-def to_json(tree: Tree) -> dict[str, Any]:
-    """A value for JSON that `from_json` turns back into the equal tree."""
-    out: dict[str, Any] = {"node": type(tree).__name__}
-    for part in fields(tree):  # type: ignore[arg-type]
-        value = getattr(tree, part.name)
-        if isinstance(value, Tree):
-            out[part.name] = to_json(value)
-        elif isinstance(value, tuple):
-            out[part.name] = [to_json(item) if isinstance(item, Tree) else value_to_json(item) for item in value]
-        else:
-            out[part.name] = value_to_json(value)
-    return out
-
-
-def value_to_json(value: Value) -> object:
-    """str, int and bool as they are; what JSON cannot tell apart as a one-key dict."""
-    if isinstance(value, float):
-        return {"float": repr(value)}
-    if isinstance(value, dt.datetime):
-        return {"timestamp": value.isoformat()}
-    return {"date": value.isoformat()} if isinstance(value, dt.date) else value
-
-
-def value_from_json(value: object) -> Value:
-    """The inverse of `value_to_json`; raises WhereError."""
-    readers = {"float": float, "timestamp": dt.datetime.fromisoformat, "date": dt.date.fromisoformat}
-    if isinstance(value, dict) and len(value) == 1:
-        ((kind, text),) = value.items()
-        if kind in readers and isinstance(text, str):
-            try:
-                return literal(readers[kind](text))
-            except ValueError as error:
-                raise WhereError(f"not a stored {kind}: {text[:40]!r}") from error
-    if isinstance(value, (str, int)):
-        return literal(value)
-    raise WhereError(f"not a stored value: {str(value)[:80]}")
-
-
-def from_json(value: object, *, depth: int = 1) -> Tree:
-    """The tree of `to_json`; raises WhereError where the value is not one, or is too deep."""
-    if depth > MAX_DEPTH:
-        raise WhereError(f"conditions nest deeper than {MAX_DEPTH}; flatten them")
-    kind = _Kinds.by_name.get(value["node"]) if isinstance(value, dict) and isinstance(value.get("node"), str) else None
-    if kind is None or not isinstance(value, dict):
-        raise WhereError(f"not a stored filter: {str(value)[:80]}")
-    names = [part.name for part in fields(kind)]
-    if set(value) != {"node", *names}:
-        raise WhereError(f"a stored {kind.__name__} has the parts {', '.join(names) or 'none'}; found {sorted(value)}")
-    tree = kind(**{name: _part_from_json(name, value[name], depth) for name in names})
-    _check_parts(tree)
-    return tree
-
-
-def _part_from_json(name: str, part: Any, depth: int) -> object:
-    if name == "x":
-        return from_json(part, depth=depth + 1)
-    if name in ("xs", "values", "ids"):
-        if not isinstance(part, list):
-            raise WhereError(f'not a stored filter: "{name}" must be a list')
-        return tuple(from_json(item, depth=depth + 1) if name == "xs" else value_from_json(item) for item in part)
-    return value_from_json(part)
-
-
-def _check_parts(tree: Tree) -> None:
-    """What a stored node may hold beside values: an operator that exists, texts where only texts can stand."""
-    texts = [getattr(tree, name) for name in ("field", "prefix") if hasattr(tree, name)]
-    if isinstance(tree, (HasAny, HasAll, Ids)):
-        texts += tree.ids if isinstance(tree, Ids) else tree.values
-    fits = all(isinstance(text, str) for text in texts)
-    if isinstance(tree, Compare):
-        fits = fits and tree.op in COMPARISONS
-    if isinstance(tree, Distinct):
-        fits = fits and isinstance(tree.negated, bool)
-    if not fits:
-        raise WhereError(f"not a stored filter: {str(tree)[:80]}")
