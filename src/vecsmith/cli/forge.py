@@ -16,16 +16,12 @@ def command(
     query: Annotated[str | None, typer.Option(help="Column that holds the query.")] = None,
     document: Annotated[str | None, typer.Option(help="Column that holds the document.")] = None,
     attributes: Annotated[str | None, typer.Option(help="Columns to filter by, comma separated.")] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Column (or file, folder) never on both sides of the split.")
-    ] = None,
+    group: Annotated[str | None, typer.Option(help="Column, file or folder never on both sides of the split.")] = None,
     ignore: Annotated[str | None, typer.Option(help="Columns to leave out, comma separated.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Your judgements: TSV of query, document_id, relevance.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Start model; may be given more than once.")] = None,
     minutes: Annotated[float, typer.Option(help="Bound for fitting and judging.")] = 10.0,
-    prefer: Annotated[
-        str, typer.Option(help="quality or speed: decides where arms are too close to tell.")
-    ] = "quality",
+    prefer: Annotated[str, typer.Option(help="quality or speed, where arms are too close to tell.")] = "quality",
     gate: Annotated[str | None, typer.Option(help="better or not-worse: exit code 1 where fitting fails it.")] = None,
     limit: Annotated[int | None, typer.Option(help="Read at most this many documents.")] = None,
     refit: Annotated[bool, typer.Option(help="Fit anew even where few training pairs changed.")] = False,
