@@ -5,9 +5,10 @@ import os
 import re
 import stat
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vecsmith.data.passages import Block
 from vecsmith.data.readers.code_blocks import Definition, code_blocks, definitions
@@ -67,9 +68,16 @@ class SourceFile:
         return self.name.rpartition("/")[0]
 
 
-def read_folder(path: str | Path, *, strict: bool | None = None, found: Found | None = None) -> Iterator[SourceFile]:
+def read_folder(
+    path: str | Path,
+    *,
+    strict: bool | None = None,
+    found: Found | None = None,
+    order: Callable[[str], Any] | None = None,
+) -> Iterator[SourceFile]:
     """The documents of a folder, or of one file, in the order of their names.
 
+    order    sort key of names instead of the names themselves
     strict   a file that is empty, binary, wrongly encoded or unreadable raises DataError; otherwise it is counted and
              named in `found`. Default: strict for a single file, else not
     found    filled with the files read and everything passed over: links, hidden and unsupported files
@@ -77,7 +85,8 @@ def read_folder(path: str | Path, *, strict: bool | None = None, found: Found | 
     """
     found = Found() if found is None else found
     strict = not Path(path).is_dir() if strict is None else strict
-    for entry in list_files(path, found):
+    entries = list_files(path, found)
+    for entry in sorted(entries, key=lambda entry: order(entry.name)) if order else entries:
         try:
             document = _read_file(entry)
         except DataError as error:
