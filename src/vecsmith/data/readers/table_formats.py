@@ -1,0 +1,181 @@
+"""A file per format as a stream of (row, {column: cell}): delimited text, JSON lines, parquet.
+
+Rows count from 1 without the header; in JSON lines the row is the line. Cells of delimited text are strings; the
+others keep their types.
+"""
+
+import csv
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from vecsmith.data.readers.table_lines import check_file, open_bytes, read_lines
+from vecsmith.errors import DataError
+
+__all__ = ["FORMATS", "Cells", "format_of", "read_delimited", "read_json_lines", "read_parquet"]
+
+Cells = tuple[int, dict[str, Any]]
+Told = Callable[[int], None] | None
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+LONGEST_CELL = 64 << 20
+SAMPLE = 1000  # lines
+
+
+def format_of(path: Path) -> str:
+    """csv, tsv, jsonl or parquet, by the ending of the name (before .gz). DataError: none of them."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
+    if ending not in FORMATS:
+        hint = "write one object per line and call it .jsonl" if ending == ".json" else 'or say which: format="tsv"'
+        raise DataError(f'"{ending}" is no table format; known: {", ".join(FORMATS)}, each also .gz; {hint}', file=path)
+    return FORMATS[ending]
+
+
+def read_delimited(
+    path: Path, *, delimiter: str | None = None, quoting: bool | None = None, told: Told = None
+) -> Iterator[Cells]:
+    """Rows of csv or tsv; the first line names the columns.
+
+    delimiter    None: tab for .tsv; for .csv the comma, or what the header has instead of it (semicolon, tab, bar)
+    quoting      whether "..." encloses cells that may hold delimiters and line ends. None: yes for csv; for tsv only
+                 where the first 1,000 lines cannot be read otherwise, since quotes in tsv are mostly plain characters
+    raises       DataError: ragged row (its number, cells found and expected), a quote that never ends, a column name
+                 that is missing or stands twice
+    """
+    check_file(path)
+    lines = read_lines(path, told, header=1)
+    sample = list(islice(lines, SAMPLE))
+    if delimiter is None:
+        delimiter = "\t" if format_of(path) == "tsv" else _delimiter(sample[0] if sample else "")
+    if quoting is None:
+        quoting = delimiter != "\t" or _needs_quoting(sample, delimiter)
+    rows = _quoted if quoting else _plain
+    stream = rows(chain(sample, lines), delimiter, path)
+    _, header = next(stream, (0, []))
+    _check_header(header, path)
+    for row, cells in stream:
+        if len(cells) != len(header):
+            raise _ragged(cells, header, row, quoting, path)
+        yield row, dict(zip(header, cells, strict=True))
+
+
+def _delimiter(header: str) -> str:
+    return "," if "," in header else next((mark for mark in ";\t|" if mark in header), ",")
+
+
+def _plain(lines: Iterator[str], delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    row = 0
+    for line in lines:
+        if line:
+            yield row, line.split(delimiter)
+            row += 1
+
+
+def _quoted(lines: Iterator[str], delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))  # the module's own limit of 128 kB is its only knob
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
+    row = 0
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(
+                f"line {reader.line_num}: {error}; a cell that opens with a quote must end with one, quotes inside it "
+                "are doubled. Where quotes are plain characters, say quoting=False",
+                file=path,
+                row=row,
+            ) from error
+        if cells:
+            yield row, cells
+            row += 1
+
+
+def _needs_quoting(sample: list[str], delimiter: str) -> bool:
+    """Whether a tsv can only be read with quotes: not by plain cutting, but by the csv rules."""
+    if not any('"' in line for line in sample):
+        return False
+    widths = {len(line.split(delimiter)) for line in sample if line}
+    header = sample[0].split(delimiter)
+    if len(widths) == 1:
+        return all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header)
+    try:
+        rows = [
+            cells for cells in csv.reader((line + "\n" for line in sample), delimiter=delimiter, strict=True) if cells
+        ]
+    except csv.Error:
+        return False
+    return len({len(cells) for cells in rows}) == 1
+
+
+def _check_header(header: list[str], path: Path) -> None:
+    for place, name in enumerate(header, 1):
+        if not name.strip():
+            raise DataError(f"column {place} of the header has no name; every column needs one", file=path)
+        if header.count(name) > 1:
+            raise DataError("this name stands twice in the header; rename one", file=path, column=name)
+
+
+def _ragged(cells: list[str], header: list[str], row: int, quoting: bool, path: Path) -> DataError:
+    way = "Quote cells that hold the delimiter" if quoting else "Take out the extra tabs, or say quoting=True"
+    return DataError(
+        f"{len(cells)} cells where the header has {len(header)} ({', '.join(header)}). {way}", file=path, row=row
+    )
+
+
+def read_json_lines(path: Path, *, told: Told = None) -> Iterator[Cells]:
+    """Rows of a file with one JSON object per line; empty lines are passed over. DataError: no JSON, or no object."""
+    check_file(path)
+    decode = json.JSONDecoder().decode
+    for row, line in enumerate(read_lines(path, told), 1):
+        if not line or line.isspace():
+            continue
+        try:
+            cells = decode(line)
+        except (ValueError, RecursionError) as error:
+            found = line if len(line) <= 60 else f"{line[:60]}..."
+            raise DataError(f"no JSON ({error}): {found}. Each line holds one object", file=path, row=row) from error
+        if not isinstance(cells, dict):
+            raise DataError(f"a JSON {type(cells).__name__}; each line holds one object", file=path, row=row)
+        yield row, cells
+
+
+def read_parquet(path: Path, *, told: Told = None) -> Iterator[Cells]:
+    """Rows of a parquet file, block by block; a packed one is unpacked beside the other temporary files first."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    check_file(path)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = path
+        if path.suffix == ".gz":
+            plain = Path(folder) / "table.parquet"
+            with open_bytes(path) as (packed, _), open(plain, "wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked)
+        try:
+            file = pq.ParquetFile(plain, memory_map=True, pre_buffer=False)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"no parquet file ({error}). Fetch or write it again", file=path) from error
+        with file:
+            row = 0
+            size = path.stat().st_size
+            for block in file.iter_batches(batch_size=4096, use_threads=False):
+                for cells in block.to_pylist():
+                    row += 1
+                    yield row, cells
+                if told is not None:
+                    told(size * block.num_rows // max(1, file.metadata.num_rows))
