@@ -112,20 +112,25 @@ def permutation_p(a: ArrayLike, b: ArrayLike, *, resamples: int = 10_000, seed: 
 
 
 def swap_signs(
-    differences: Double, extremity: Callable[[Double], Double], *, resamples: int = 10_000, seed: int = 0
+    differences: Double,
+    extremity: Callable[[Double], Double],
+    *,
+    resamples: int = 10_000,
+    seed: int = 0,
+    slack: float | None = None,
 ) -> float:
     """Permutation p of a statistic that depends on the data only through sums of sign-flipped differences.
 
     differences   float64 [n, c]: what swapping the two models turns into its negative, per item
     extremity     float64 [r, c] of sums -> float64 [r], greater is further from the null
+    slack         what counts as equal: sums of the same numbers in another order differ in the last digits
     """
     n = len(differences)
     if n == 0:
         raise NotEnoughData("no query to compare; judge at least 1")
     total = differences.sum(axis=0)
     observed = float(extremity(total[None])[0])
-    # Sums of the same numbers in another order differ in the last digits, and an equal sum must count as equal.
-    slack = 1e-12 * max(abs(observed), float(np.abs(differences).sum()))
+    slack = 1e-12 * max(abs(observed), float(np.abs(differences).sum())) if slack is None else slack
     rng, reached = np.random.default_rng(seed), 0
     for block in _blocks(resamples, n):
         drawn = rng.integers(0, 256, size=(block.stop - block.start, (n + 7) // 8), dtype=np.uint8)
