@@ -4,6 +4,7 @@ All arms answer the same queries over the same documents. The fusion weight is c
 queries are only scored.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from vecsmith.models.encoder import Encoder
 from vecsmith.progress import SILENT, Progress
 from vecsmith.topk import top_k
 
-__all__ = ["Bench", "Side", "Vectors", "encode_bench", "judge_arms"]
+__all__ = ["Bench", "Side", "Vectors", "encode_bench", "judge_arms", "load_judged", "save_judged"]
 
 DEPTH = 100
 TIMED_QUERIES = 40
@@ -250,3 +251,27 @@ def _judged(answers: tuple[Rows, Float], bench: Bench, arm: Arm) -> tuple[Arm, R
 
     scores = judge_retrieval(search, bench, metrics=MEASURES)
     return replace(arm, scores={measure: scores.per_query[measure] for measure in MEASURES}), answers[0]
+
+
+def save_judged(arms: Sequence[Arm], found: Mapping[str, Rows], folder: Path) -> None:
+    """Write arms and what they found, whole: `arms.json` and one array per number and measure."""
+    with new_folder(folder, replace=True) as temporary:
+        facts = []
+        for number, arm in enumerate(arms):
+            for measure, values in arm.scores.items():
+                np.save(temporary / f"{number}-{measure}.npy", values)
+            np.save(temporary / f"{number}-rows.npy", found[arm.name].astype(np.int32))
+            entry = {name: getattr(arm, name) for name in ("name", "kind", "model", "fitted", "weight")}
+            facts.append({**entry, "measures": list(arm.scores), "cost": vars(arm.cost)})
+        write_json(temporary / "arms.json", facts, durable=False)
+
+
+def load_judged(folder: Path) -> tuple[list[Arm], dict[str, Rows]]:
+    """What `save_judged` wrote."""
+    arms, found = [], {}
+    for number, entry in enumerate(json.loads((folder / "arms.json").read_text(encoding="utf-8"))):
+        measures, cost = entry.pop("measures"), Cost(**entry.pop("cost"))
+        scores = {measure: np.load(folder / f"{number}-{measure}.npy") for measure in measures}
+        arms.append(Arm(**entry, scores=scores, cost=cost))
+        found[entry["name"]] = np.load(folder / f"{number}-rows.npy").astype(np.int64)
+    return arms, found

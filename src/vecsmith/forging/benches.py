@@ -8,10 +8,48 @@ import numpy as np
 from vecsmith.data.dataset import Dataset
 from vecsmith.errors import DataError, NotEnoughData
 from vecsmith.forging.arms import Bench
+from vecsmith.forging.plan import Plan
+from vecsmith.forging.verdict import ENOUGH_QUERIES as FEWEST_TO_TELL
 
-__all__ = ["bench_of_split", "bench_of_labels", "read_labels"]
+__all__ = ["Labels", "bench_of_labels", "bench_of_split", "benches_of", "read_labels"]
 
 Labels = dict[str, dict[str, float]]
+
+
+def benches_of(dataset: Dataset, served: Dataset, plan: Plan, labels: Labels | None, *, seed: int) -> dict[str, Bench]:
+    """The "test" bench, and "dev" where there is one; with labels the test is theirs, over the served documents."""
+    benches = {}
+    if labels is not None:
+        texts = served.texts(served.documents.inputs)
+        documents = plan.test_documents
+        benches["test"] = bench_of_labels(labels, served.documents.ids, texts, documents=documents, seed=seed)
+    sizes = {
+        "test": (plan.test_queries, plan.test_documents),
+        "dev": (plan.dev_queries, plan.dev_documents),
+    }
+    for split, (queries, documents) in sizes.items():
+        if split in benches:
+            continue
+        bench = bench_of_split(dataset, split, queries=queries, documents=documents, seed=seed)
+        if bench is not None:
+            benches[split] = bench
+    if "test" not in benches:
+        benches["test"] = _last_resort(dataset, seed)
+    return benches
+
+
+def _last_resort(dataset: Dataset, seed: int) -> Bench:
+    """No test side, since the groups or queries are too few: any queries there are, so that the arms can run at all.
+
+    With so few the verdict says that it cannot tell.
+    """
+    for split in ("dev", "train"):
+        bench = bench_of_split(dataset, split, queries=FEWEST_TO_TELL - 1, documents=len(dataset.documents), seed=seed)
+        if bench is not None:
+            return bench
+    ids, texts = dataset.documents.ids, dataset.texts(dataset.documents.inputs)
+    rows = range(min(len(ids), FEWEST_TO_TELL - 1))
+    return Bench([texts[row][:200] for row in rows], ids, texts, {row: {ids[row]: 1.0} for row in rows})
 
 
 def bench_of_split(dataset: Dataset, split: str, *, queries: int, documents: int, seed: int) -> Bench | None:
@@ -61,7 +99,9 @@ def read_labels(path: Path) -> Labels:
         if cells == [""] or (number == 1 and [cell.strip().lower() for cell in cells][1:2] == ["document_id"]):
             continue
         if len(cells) != 3 or not cells[0].strip():
-            raise DataError(f"{len(cells)} columns; expected query, document_id, relevance by tabs", file=path, row=number)
+            raise DataError(
+                f"{len(cells)} columns; expected query, document_id, relevance by tabs", file=path, row=number
+            )
         try:
             grade = float(cells[2])
         except ValueError:

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vecsmith.atomic import write_text
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith.atomic import open_atomic, write_text
 from vecsmith.contract.folder import read_model_folder
 from vecsmith.data.dataset import Dataset
-from vecsmith.forging.plan import ModelPlan, Rates
+from vecsmith.forging.plan import FEWEST_TRAIN_PAIRS, ModelPlan, Rates
 from vecsmith.models.encoder import Encoder
 from vecsmith.models.names import resolve_name
 from vecsmith.models.static import is_static
@@ -20,11 +23,12 @@ from vecsmith.progress import SILENT, Progress
 from vecsmith.training.fit import fit
 from vecsmith.training.recipe import Recipe, load_recipe
 
-__all__ = ["fit_model", "forge_recipe", "measure_rates", "slug_of"]
+__all__ = ["fit_model", "fit_or_keep", "forge_recipe", "measure_rates", "slug_of"]
 
 SAMPLE = 4096
 SECONDS = 1.0
 FEWEST_TIMED = 16
+CHANGED_REFITS_ABOVE = 0.05
 
 
 def slug_of(model: str) -> str:
@@ -36,7 +40,9 @@ def slug_of(model: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", Path(model).name.lower()).strip("-") or "model"
 
 
-def forge_recipe(model: str, *, data: str, seed: int, steps: int | None = None, batch_size: int | None = None) -> Recipe:
+def forge_recipe(
+    model: str, *, data: str, seed: int, steps: int | None = None, batch_size: int | None = None
+) -> Recipe:
     """The recipe `forge` for one start model: static models and transformers have their own settings.
 
     data   path of the dataset, relative to where the recipe will lie
@@ -54,11 +60,17 @@ def forge_recipe(model: str, *, data: str, seed: int, steps: int | None = None, 
 
 
 def measure_rates(
-    model: str, encoder: Encoder, dataset: Dataset, texts: Sequence[str], *, seed: int, progress: Progress = SILENT
+    model: str,
+    encoder: Encoder,
+    dataset: Dataset | None,
+    texts: Sequence[str],
+    *,
+    seed: int,
+    progress: Progress = SILENT,
 ) -> Rates:
     """Documents encoded and steps trained per wall second on this machine, each measured for about a second or two.
 
-    dataset   its "train" split is what the steps are taken from; too few records give the rate of none
+    dataset   the training side; None where there are no pairs: then no step is measured, and the rate is 1
     texts     some documents, more than one batch
     """
     train = forge_recipe(model, data="data", seed=seed).stages[0].train
@@ -66,7 +78,9 @@ def measure_rates(
     with progress.task(f"Measure {model}") as task:
         documents = _documents_per_second(encoder, texts[:SAMPLE])
         task.note(f"{documents:,.0f} documents a second")
-        steps = _steps_per_second(model, dataset, min(batch_size, max(2, dataset.records.num_rows)), seed)
+        steps = 1.0
+        if dataset is not None and dataset.records.num_rows >= FEWEST_TRAIN_PAIRS:
+            steps = _steps_per_second(model, dataset, min(batch_size, dataset.records.num_rows), seed)
         task.note(f"{documents:,.0f} documents and {steps:.3g} steps a second")
     return Rates(documents_per_second=documents, steps_per_second=steps, batch_size=batch_size, epochs=epochs)
 
@@ -100,16 +114,68 @@ def _steps_per_second(model: str, dataset: Dataset, batch_size: int, seed: int) 
 
 
 def fit_model(
-    plan: ModelPlan, folder: Path, *, work: Path, seed: int, progress: Progress = SILENT
+    plan: ModelPlan, model: str, folder: Path, *, work: Path, seed: int, progress: Progress = SILENT
 ) -> dict[str, Any]:
     """Train and write the model folder; a killed run goes on from its last checkpoint.
 
+    model     name or path of the start model
     work      holds `data`, the dataset; the recipe is written beside it
     returns   JSON: steps, seconds, loss, pairs, as training.json of the folder says
     """
-    recipe = forge_recipe(plan.model, data="data", seed=seed, steps=plan.steps, batch_size=plan.batch_size)
+    recipe = forge_recipe(model, data="data", seed=seed, steps=plan.steps, batch_size=plan.batch_size)
     file = work / f"recipe-{folder.name}.yaml"
     write_text(file, recipe.to_yaml())
     fit(load_recipe(file), output=folder, progress=progress, force=True)
     stages = json.loads((folder / "training.json").read_text(encoding="utf-8"))["stages"]
     return dict(stages[-1])
+
+
+def fit_or_keep(
+    plan: ModelPlan,
+    model: str,
+    folder: Path,
+    *,
+    work: Path,
+    start: str,
+    seed: int,
+    refit: bool,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Fit, or keep what was fitted before where the training pairs are nearly the same: then the index can be upserted.
+
+    start    fingerprint of the start model; another one fits anew
+    refit    fit in any case
+    returns  as `fit_model`, with `kept_pairs`: the share of training pairs that are those it was fitted on
+    """
+    pairs, marks = _pair_keys(Dataset.open(work / "data")), work / f"fitted-{folder.name}.npz"
+    share = 0.0
+    if marks.exists() and (folder / "training.json").exists() and not refit:
+        with np.load(marks) as before:
+            if str(before["start"]) == start:
+                share = 1 - len(np.setxor1d(pairs, before["pairs"])) / max(1, len(pairs))
+    if share >= 1 - CHANGED_REFITS_ABOVE:
+        if share < 1:
+            progress.say(
+                f"{100 * (1 - share):.1f} % of the training pairs changed (under {100 * CHANGED_REFITS_ABOVE:.0f} %): "
+                f"the fitted {plan.model} is kept; --refit fits anew"
+            )
+        facts = dict(json.loads((folder / "training.json").read_text(encoding="utf-8"))["stages"][-1])
+    else:
+        facts = fit_model(plan, model, folder, work=work, seed=seed, progress=progress)
+        with open_atomic(marks) as file:
+            np.savez(file, pairs=pairs, start=np.array(start))
+        share = 1.0
+    return {**facts, "kept_pairs": round(share, 4)}
+
+
+def _pair_keys(dataset: Dataset) -> NDArray[np.uint64]:
+    """A sorted 64-bit key per training pair: of its query and its first positive."""
+    if "train" not in dataset.splits:
+        return np.zeros(0, dtype=np.uint64)
+    records = dataset.split("train").records
+    if not records.num_rows:
+        return np.zeros(0, dtype=np.uint64)
+    positives = records["positives"].combine_chunks()
+    first = np.asarray(positives.values)[np.asarray(positives.offsets)[:-1]]
+    queries = dataset.keys(records["query"].to_numpy()).view(np.uint64)
+    return np.unique(queries * np.uint64(0x9E3779B97F4A7C15) ^ dataset.keys(first).view(np.uint64))
