@@ -1,0 +1,103 @@
+"""Are the files on disk the ones a contract was written for? Sizes at every open, hashes once per machine.
+
+What was verified is remembered in the user's cache folder by path, size and modification time.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from vecsmith.atomic import open_atomic
+from vecsmith.errors import Tampered
+
+__all__ = ["cache_folder", "file_hash", "hash_files", "verify_files"]
+
+SETTLED_SECONDS = 2.0  # a file changed more recently than this may change again within one tick of its clock
+MOST_REMEMBERED = 2_000
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for vecsmith: `$XDG_CACHE_HOME/vecsmith`, else `~/.cache/vecsmith`."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(home) / "vecsmith"
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """sha256 of a file, read in blocks."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_files(folder: Path, names: list[str]) -> dict[str, dict[str, object]]:
+    """Size and sha256 of each named file of a folder: {"model.safetensors": {"size": ..., "sha256": ...}}."""
+    return {name: {"size": (folder / name).stat().st_size, "sha256": file_hash(folder / name)} for name in names}
+
+
+def verify_files(folder: Path, expected: Mapping[str, Mapping[str, object]]) -> None:
+    """Raise unless every file has the size and hash that the contract names.
+
+    expected  relative name -> {"size": bytes, "sha256": hex}
+    raises    Tampered: a file is missing, or differs in size or content (all such files are named)
+    """
+    wrong = [words for name, entry in expected.items() if (words := _size_differs(folder / name, name, entry))]
+    if not wrong:
+        wrong = _contents_differ(folder, expected)
+    if wrong:
+        raise Tampered(
+            f"{folder} is not the model that its embedding.json was written for: {'; '.join(wrong)}. "
+            "Copy the model again from where it came; if you changed it on purpose, load it with vs.load(PATH, "
+            "verify=False) and save it to a new folder, which writes a new contract"
+        )
+
+
+def _size_differs(path: Path, name: str, entry: Mapping[str, object]) -> str:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return f"{name} is missing"
+    return "" if size == entry["size"] else f"{name} has {size:,} bytes, not {entry['size']:,}"
+
+
+def _contents_differ(folder: Path, expected: Mapping[str, Mapping[str, object]]) -> list[str]:
+    known, fresh, wrong = _read_cache(), {}, []
+    for name, entry in expected.items():
+        path = Path(os.path.abspath(folder / name))
+        stat = path.stat()
+        stamp = [stat.st_size, stat.st_mtime_ns]
+        remembered = known.get(str(path))
+        if remembered is not None and remembered[:2] == stamp:
+            found = str(remembered[2])
+        else:
+            found = file_hash(path)
+            if time.time() - stat.st_mtime > SETTLED_SECONDS:
+                fresh[str(path)] = [*stamp, found]
+        if found != entry["sha256"]:
+            wrong.append(f"{name} has sha256 {found[:12]}, not {str(entry['sha256'])[:12]}")
+    if fresh:
+        _write_cache(fresh)
+    return wrong
+
+
+def _read_cache() -> dict[str, list[object]]:
+    """What this machine has verified; a missing, unreadable or strange file counts as nothing verified."""
+    try:
+        known = json.loads((cache_folder() / "verified.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {path: entry for path, entry in known.items() if isinstance(entry, list) and len(entry) == 3}
+
+
+def _write_cache(fresh: dict[str, list[object]]) -> None:
+    # Read again just before writing: two processes that verify at once lose at most one entry, never the file.
+    known = {**_read_cache(), **fresh}
+    kept = dict(list(known.items())[-MOST_REMEMBERED:])
+    with suppress(OSError):  # a read-only home costs time at the next open, nothing else
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        with open_atomic(cache_folder() / "verified.json", "w", durable=False) as file:
+            json.dump(kept, file)

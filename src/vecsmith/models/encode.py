@@ -1,0 +1,313 @@
+"""The one driver that turns inputs into vectors; every caller goes through it.
+
+Each distinct input is encoded once. Where a batch is padded, inputs of like length are put together, under a budget of
+tokens and a limit of waste. What was cut is counted and said.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith.errors import Damaged, DataError, UsageError
+from vecsmith.progress import SILENT, Progress, Task
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["Backend", "Counts", "Encoded", "backend_of", "encode", "encode_counted", "plan_batches"]
+
+Float = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+TOKEN_BUDGET = 8_192  # tokens of a padded batch: what 32 inputs of 256 tokens take
+WASTE_LIMIT = 0.1  # share of a padded batch that may be padding
+FLAT_ROWS = 1_024  # inputs of a batch that needs no padding
+TRUNCATION = ("warn", "error", "chunk", "cut")
+
+log = logging.getLogger("vecsmith")
+
+
+class Backend(Protocol):
+    """What the driver needs of a model."""
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def token_limit(self) -> int | None:
+        """Tokens after which an input is cut, special tokens included; None: never."""
+        ...
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether a batch costs rows times longest input."""
+        ...
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether vectors have length 1."""
+        ...
+
+    def prompt_for(self, role: str | None) -> str: ...
+
+    def count(self, texts: list[str], prompt: str) -> Rows:
+        """Tokens of each text before any cut, prompt and special tokens included: int64 [n]."""
+        ...
+
+    def embed(self, texts: list[str], prompt: str, role: str | None) -> Float:
+        """Vectors of one batch: float32 [n, dimension]."""
+        ...
+
+    def pieces(self, text: str, prompt: str) -> list[tuple[str, int]]:
+        """A text cut at word borders into pieces that fit, each with its tokens."""
+        ...
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What an encoding cost and lost. `tokens` and `longest` count before any cut; 0 where nothing can be cut."""
+
+    inputs: int = 0
+    distinct: int = 0
+    tokens: int = 0
+    truncated: int = 0
+    longest: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.inputs + other.inputs,
+            self.distinct + other.distinct,
+            self.tokens + other.tokens,
+            self.truncated + other.truncated,
+            max(self.longest, other.longest),
+        )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Vectors float32 [n, dimension] in the order of the inputs, and what they cost."""
+
+    vectors: Float
+    counts: Counts
+
+
+def encode(model: "Backend | SentenceTransformer", inputs: Iterable[str], **options: Any) -> Float:
+    """Vectors of inputs, float32 [n, dimension], in their order; options as in `encode_counted`."""
+    return encode_counted(model, inputs, **options).vectors
+
+
+def encode_counted(
+    model: "Backend | SentenceTransformer",
+    inputs: Iterable[str],
+    *,
+    prompt: str | None = None,
+    prompt_text: str | None = None,
+    token_budget: int = TOKEN_BUDGET,
+    waste_limit: float = WASTE_LIMIT,
+    on_truncation: str = "warn",
+    progress: Progress = SILENT,
+) -> Encoded:
+    """Vectors of inputs and what was cut.
+
+    model          StaticEncoder, any SentenceTransformer, or what `open_encoder` gives
+    inputs         a list or any iterable of texts; it is held whole (for more than memory: `encode_to`)
+    prompt         role: "query", "document", a prompt's name, or None for the model's default prompt
+    prompt_text    the prompt itself instead of `prompt`'s; "" for none
+    token_budget   most tokens of a padded batch
+    waste_limit    largest share of a padded batch that may be padding, 0..1
+    on_truncation  "warn" says how many inputs were cut, "cut" does not; "error" refuses; "chunk" encodes the pieces
+                   of a long input and takes their mean weighted by tokens, of unit length where the model's vectors are
+    raises         DataError: an input that is no text, or (on "error") too long, with its row counted from 1;
+                   UsageError: one text instead of a list, or an option out of range; Damaged: a vector with NaN
+    """
+    if on_truncation not in TRUNCATION:
+        raise UsageError(f'on_truncation is "{on_truncation}"; known: {", ".join(TRUNCATION)}')
+    if token_budget < 1 or not 0 <= waste_limit <= 1:
+        raise UsageError(f"token_budget {token_budget} must be 1 or more and waste_limit {waste_limit} within 0 and 1")
+    backend = backend_of(model)
+    texts, places = _distinct(inputs)
+    before = backend.prompt_for(prompt) if prompt_text is None else prompt_text
+    with progress.task("encoding", total=len(texts), unit="texts") as task:
+        if backend.is_padded or backend.token_limit is not None:
+            driver = _Driver(backend, before, prompt, token_budget, waste_limit, task)
+            vectors, counts = driver.run(texts, on_truncation, places)
+        else:
+            vectors, counts = _flat(backend, texts, before, prompt, task), Counts()
+    total = Counts(len(places), len(texts), counts.tokens, counts.truncated, counts.longest)
+    if total.truncated and on_truncation == "warn":
+        _say_truncated(total, backend.token_limit, progress)
+    # The common case, all distinct, must not hold the vectors twice.
+    whole = vectors if len(places) == len(texts) else vectors[places]
+    return Encoded(whole, total)
+
+
+def backend_of(model: Any) -> Backend:
+    """The driver's view of a model; a SentenceTransformer is wrapped, and torch imported only then."""
+    if hasattr(model, "token_limit") and hasattr(model, "embed"):
+        return model
+    from vecsmith.models.torch_backend import TorchBackend
+
+    return TorchBackend(model)
+
+
+def plan_batches(counts: Rows, *, token_budget: int, waste_limit: float) -> list[Rows]:
+    """Which inputs go together: rows of `counts` in batches, longest first (what does not fit memory fails at once).
+
+    counts        int64 [n], tokens of each input as the model will see it
+    returns       batches of rows; rows x longest <= token_budget unless the batch is one input, and the padded share
+                  <= waste_limit
+    """
+    order = np.argsort(-counts, kind="stable")
+    batches: list[Rows] = []
+    start = 0
+    lengths = counts[order]
+    while start < len(order):
+        longest = max(1, int(lengths[start]))
+        room = max(1, token_budget // longest)
+        filled = np.cumsum(lengths[start : start + room])
+        used = filled / (longest * np.arange(1, len(filled) + 1))
+        # Lengths only fall, so the used share does too: the first batch size below the limit ends the batch.
+        size = max(1, int(np.searchsorted(-used, -(1 - waste_limit), side="right")))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+class _Driver:
+    """One encoding of distinct texts by a backend that pads or cuts."""
+
+    def __init__(
+        self, backend: Backend, prompt: str, role: str | None, token_budget: int, waste_limit: float, task: Task
+    ) -> None:
+        self.backend, self.prompt, self.role = backend, prompt, role
+        self.token_budget, self.waste_limit, self.task = token_budget, waste_limit, task
+
+    def run(self, texts: list[str], on_truncation: str, places: Rows) -> tuple[Float, Counts]:
+        counts = self._count(texts)
+        limit = self.backend.token_limit
+        cut = np.flatnonzero(counts > limit) if limit is not None else np.empty(0, dtype=np.int64)
+        if len(cut) and on_truncation == "error":
+            row = int(np.flatnonzero(np.isin(places, cut))[0])
+            raise DataError(
+                f"the input has {int(counts[places[row]]):,} tokens, the model keeps {limit}; {len(cut):,} distinct "
+                'inputs are too long. Cut them into passages, or pass on_truncation="chunk" or "warn"',
+                row=row + 1,
+            )
+        seen = counts if limit is None else np.minimum(counts, limit)
+        vectors = self._encode(texts, seen)
+        if on_truncation == "chunk" and len(cut):
+            vectors[cut] = self._chunked([texts[row] for row in cut])
+        longest = int(counts.max(initial=0))
+        # `inputs` that are cut, not distinct texts: that is what the reader of the message has.
+        truncated = int(np.isin(places, cut).sum())
+        return vectors, Counts(0, 0, int(counts[places].sum()), truncated, longest)
+
+    def _count(self, texts: list[str]) -> Rows:
+        found = [self.backend.count(texts[at : at + FLAT_ROWS], self.prompt) for at in range(0, len(texts), FLAT_ROWS)]
+        return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+    def _encode(self, texts: list[str], counts: Rows) -> Float:
+        if not self.backend.is_padded:
+            return _flat(self.backend, texts, self.prompt, self.role, self.task)
+        vectors = np.empty((len(texts), self.backend.dimension), dtype=np.float32)
+        for rows in plan_batches(counts, token_budget=self.token_budget, waste_limit=self.waste_limit):
+            vectors[rows] = _checked(self.backend, [texts[row] for row in rows], self.prompt, self.role)
+            self.task.advance(len(rows))
+        return vectors
+
+    def _chunked(self, texts: list[str]) -> Float:
+        """Mean of the vectors of each text's pieces, weighted by tokens: float32 [n, dimension]."""
+        cut = [self.backend.pieces(text, self.prompt) for text in texts]
+        flat = [piece for pieces in cut for piece, _ in pieces]
+        vectors = self._encode(flat, self._count(flat))
+        means, start = np.empty((len(texts), self.backend.dimension), dtype=np.float32), 0
+        for row, pieces in enumerate(cut):
+            weights = np.array([tokens for _, tokens in pieces], dtype=np.float32)
+            means[row] = weights @ vectors[start : start + len(pieces)] / weights.sum()
+            start += len(pieces)
+        if self.backend.is_unit:
+            means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+        return means
+
+
+def _flat(backend: Backend, texts: list[str], prompt: str, role: str | None, task: Task) -> Float:
+    """Batches in the order given, for models whose cost is the sum of lengths."""
+    vectors = np.empty((len(texts), backend.dimension), dtype=np.float32)
+    for at in range(0, len(texts), FLAT_ROWS):
+        batch = texts[at : at + FLAT_ROWS]
+        vectors[at : at + len(batch)] = _checked(backend, batch, prompt, role)
+        task.advance(len(batch))
+    return vectors
+
+
+def _checked(backend: Backend, texts: list[str], prompt: str, role: str | None) -> Float:
+    vectors = backend.embed(texts, prompt, role)
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        text = texts[int((~finite).argmax())]
+        raise Damaged(
+            f"the vector of {text[:60]!r} has NaN or infinity: the weights are broken, or were trained until they "
+            "diverged. Load an earlier checkpoint"
+        )
+    return vectors
+
+
+def _distinct(inputs: Iterable[str]) -> tuple[list[str], Rows]:
+    """Each text once, in order of appearance, and for each input the place of its text: int64 [n]."""
+    if isinstance(inputs, str):
+        raise UsageError('inputs is one text; pass a list of texts: ["..."]')
+    found: dict[str, int] = {}
+    places: list[int] = []
+    for row, text in enumerate(inputs, start=1):
+        check_text(text, row)
+        places.append(found.setdefault(text, len(found)))
+    return list(found), np.array(places, dtype=np.int64)
+
+
+def check_text(text: object, row: int) -> None:
+    """Raise DataError unless `text` is a text that UTF-8 can hold."""
+    if not isinstance(text, str):
+        raise DataError(f"a {type(text).__name__} where text is expected; turn it into a str first", row=row)
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"character {error.start + 1} is half of a surrogate pair, which no encoding holds; read the file with "
+                'its real encoding, or with errors="replace"',
+                row=row,
+            ) from error
+
+
+def cut_at_words(
+    spans: Sequence[tuple[int, int]], words: Sequence[int | None], size: int
+) -> list[tuple[int, int, int]]:
+    """Runs of at most `size` tokens that end where a word ends, unless one word is longer: (start, stop, tokens).
+
+    spans     character span of each token
+    words     the word each token belongs to
+    """
+    runs, first = [], 0
+    while first < len(spans):
+        last = min(first + size, len(spans))
+        end = last
+        while end < len(spans) and end > first + 1 and words[end] is not None and words[end] == words[end - 1]:
+            end -= 1
+        if end == first + 1 and size > 1:
+            end = last
+        runs.append((spans[first][0], spans[end - 1][1], end - first))
+        first = end
+    return runs
+
+
+def _say_truncated(counts: Counts, limit: int | None, progress: Progress) -> None:
+    words = (
+        f"{counts.truncated:,} of {counts.inputs:,} inputs are longer than {limit} tokens (the longest has "
+        f'{counts.longest:,}) and were cut. Cut them into passages, or pass on_truncation="chunk"'
+    )
+    say: Callable[[str], object] = log.warning if progress is SILENT else progress.say
+    say(words)

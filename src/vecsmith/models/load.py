@@ -1,0 +1,106 @@
+"""Open a model by path or name, and refuse what could run code or mix up spaces.
+
+Importing this module loads no torch; the class `Model` is fetched when first asked for.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vecsmith.contract.contract import FILE_NAME, Contract
+from vecsmith.contract.folder import ModelFolder, ModuleEntry, read_model_folder
+from vecsmith.contract.hashes import verify_files
+from vecsmith.errors import ContractError, UsageError
+from vecsmith.models.encode import TRUNCATION
+from vecsmith.models.names import resolve_name
+
+if TYPE_CHECKING:
+    from vecsmith.models.model import Model
+
+__all__ = ["Model", "check_folder", "load", "resolve_name"]
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib")
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    *,
+    trust_remote_code: bool = False,
+    device: str | None = None,
+    truncate_dim: int | None = None,
+    on_truncation: str = "warn",
+    verify: bool = True,
+    **options: Any,
+) -> "Model":
+    """A model: a SentenceTransformer with `contract`, `encode_to` and `on_truncation`.
+
+    name_or_path       a folder (any PathLike), "default", a name of names.toml such as "all-MiniLM-L6-v2", "hub:NAME"
+    trust_remote_code  run module code that lies in the folder itself; never needed for stock modules
+    device             "cpu", "cuda", ...; by default the fastest there is
+    truncate_dim       keep the first components of each vector, normalised again where the model normalises
+    on_truncation      what encoding does about inputs that are too long: "warn", "error" or "chunk"
+    verify             check the files against the folder's contract, where it has one
+    options            SentenceTransformer's other arguments, e.g. prompts, model_kwargs
+    raises             UsageError: unknown name; MissingExtra: its package is missing; ContractError: no model folder,
+                       modules from elsewhere, pickled weights; Tampered: files are not those of the contract
+    """
+    if on_truncation not in TRUNCATION:
+        raise UsageError(f'on_truncation is "{on_truncation}"; known: {", ".join(TRUNCATION)}')
+    folder = resolve_name(name_or_path)
+    check_folder(read_model_folder(folder), trust_remote_code=trust_remote_code)
+    if verify and (folder / FILE_NAME).is_file():
+        verify_files(folder, Contract.read(folder).record.get("files", {}))
+    from vecsmith.models.model import Model
+
+    return Model.from_folder(
+        folder,
+        on_truncation=on_truncation,
+        trust_remote_code=trust_remote_code,
+        device=device,
+        truncate_dim=truncate_dim,
+        local_files_only=True,
+        **options,
+    )
+
+
+def check_folder(model: ModelFolder, *, trust_remote_code: bool = False) -> None:
+    """Refuse a folder whose modules or weights could run code.
+
+    raises    ContractError, with what to do
+    """
+    for entry in model.modules:
+        _check_module(model, entry, trust_remote_code)
+        _check_weights(model.path / entry.path)
+
+
+def _check_module(model: ModelFolder, entry: ModuleEntry, trusted: bool) -> None:
+    if entry.is_stock or entry.type.startswith("vecsmith."):
+        return
+    source = model.path / f"{entry.type.split('.')[0]}.py"
+    if "--" in entry.type or entry.type.count(".") != 1 or not source.is_file():
+        raise ContractError(
+            f'{model.path}/modules.json names the module "{entry.type}", which is neither of sentence_transformers or '
+            "vecsmith nor a file of the folder; code from elsewhere is never run"
+        )
+    if not trusted:
+        raise ContractError(
+            f'{model.path}: the module "{entry.type}" is code in the folder ({source.name}), which loading would run. '
+            "Read it; if you trust it, pass trust_remote_code=True"
+        )
+
+
+def _check_weights(folder: Path) -> None:
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if pickles and not any(folder.glob("*.safetensors")):
+        raise ContractError(
+            f"{folder} has its weights as {pickles[0]}: a pickle can run code when it is opened, so it is refused. "
+            "Convert it once, where you trust it: SentenceTransformer(PATH).save(NEW_PATH) writes safetensors"
+        )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Model":
+        from vecsmith.models.model import Model
+
+        return Model
+    raise AttributeError(f"module 'vecsmith.models.load' has no attribute {name!r}")

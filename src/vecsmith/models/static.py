@@ -1,0 +1,310 @@
+"""Static models in numpy: a text's vector is the mean of its tokens' vectors. No torch, no transformers.
+
+Equal to `SentenceTransformer.encode` on the same folder within 2e-6, and opened in a fraction of a second: the weights
+are memory-mapped. Reads folders whose modules are StaticEmbedding, then any of Dense and Normalize.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith.contract.contract import FILE_NAME, Contract
+from vecsmith.contract.folder import ModelFolder, ModuleEntry, read_model_folder
+from vecsmith.contract.hashes import verify_files
+from vecsmith.contract.tensors import map_tensors
+from vecsmith.errors import ContractError, Damaged
+from vecsmith.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+__all__ = ["PASSAGE_TOKENS", "StaticEncoder", "is_static"]
+
+Float = NDArray[np.float32]
+
+PASSAGE_TOKENS = 256  # a static model reads texts of any length; longer passages blur into one mean
+GATHERED_TOKENS = 16_384  # token vectors held at once
+BATCH_ROWS = 1_024  # texts tokenised at once
+ERF = np.vectorize(math.erf, otypes=[np.float32])
+ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
+    "Identity": lambda x: x,
+    "Tanh": lambda x: np.tanh(x),
+    "ReLU": lambda x: np.maximum(x, 0),
+    "Sigmoid": lambda x: (1 / (1 + np.exp(-x))).astype(np.float32),
+    "GELU": lambda x: (x * 0.5 * (1 + ERF(x / math.sqrt(2)))).astype(np.float32),
+}
+
+
+def is_static(model: ModelFolder) -> bool:
+    """Whether `StaticEncoder` can run this model."""
+    first, *rest = model.modules
+    return first.kind == "StaticEmbedding" and first.is_stock and all(_is_readable(entry) for entry in rest)
+
+
+def _is_readable(entry: ModuleEntry) -> bool:
+    plain = all(
+        entry.config.get(k) in (None, "sentence_embedding") for k in ("module_input_name", "module_output_name")
+    )
+    if entry.kind == "Dense":
+        activation = str(entry.config.get("activation_function", "Tanh"))
+        return plain and entry.is_stock and activation.rpartition(".")[2] in ACTIVATIONS
+    return plain and entry.is_stock and entry.kind == "Normalize"
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A Dense module: y = f(x W^T + b) [+ x or x R^T]."""
+
+    weight: Float
+    bias: Float | None
+    activation: Callable[[Float], Float]
+    residual: Float | None
+    is_residual: bool
+
+    def __call__(self, x: Float) -> Float:
+        y = x @ self.weight.T
+        y = self.activation(y if self.bias is None else y + self.bias)
+        if not self.is_residual:
+            return y
+        return y + (x if self.residual is None else x @ self.residual.T)
+
+
+class StaticEncoder:
+    """A static model: `encode`, `encode_query`, `encode_document` give float32 [n, dimension].
+
+    Attributes: `dimension`; `max_length`, the tokens a passage is best cut to (the tokenizer's own limit, else 256; an
+    input above the latter is still read whole); `contract`; `name`.
+    """
+
+    def __init__(self, model: ModelFolder, *, truncate_dim: int | None = None) -> None:
+        from tokenizers import Tokenizer
+
+        self.folder = model.path
+        self.is_padded = False
+        self._model = model
+        root = model.path / model.modules[0].path
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(root / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._limit, self._keeps_end = _truncation(self._tokenizer)
+        self._tokenizer.no_truncation()  # cut here, on ids, so that what was cut can be counted
+        self._table = _token_table(root / "model.safetensors")
+        self._layers = [_layer(model, entry) for entry in model.modules[1:]]
+        self.is_unit = model.modules[-1].kind == "Normalize"
+        full = self._full_dimension()
+        width = truncate_dim or model.truncate_dim
+        self.truncate_dim = width if width and width < full else None
+        self.dimension = self.truncate_dim or full
+        self.max_length = self._limit or PASSAGE_TOKENS
+        self._contract: Contract | None = None
+
+    @classmethod
+    def open(cls, path: str | Path, *, truncate_dim: int | None = None, verify: bool = True) -> "StaticEncoder":
+        """Open a static model folder.
+
+        verify    check the files against `embedding.json`, where the folder has one
+        raises    ContractError: no model folder, or one with other modules; Tampered; Damaged
+        """
+        model = read_model_folder(path)
+        if not is_static(model):
+            kinds = " -> ".join(entry.kind for entry in model.modules)
+            raise ContractError(f"{path} is {kinds}, no static model; open it with vs.load(PATH)")
+        contract = Contract.read(path) if (model.path / FILE_NAME).is_file() else None
+        if verify and contract is not None:
+            verify_files(model.path, contract.record.get("files", {}))
+        encoder = cls(model, truncate_dim=truncate_dim)
+        encoder._contract = contract
+        return encoder
+
+    @property
+    def contract(self) -> Contract:
+        """The folder's contract, computed from its files where it has no `embedding.json`."""
+        if self._contract is None:
+            from vecsmith.contract.describe import contract_of
+
+            self._contract = contract_of(self.folder)
+        return self._contract.seen(width=self.dimension)
+
+    @property
+    def name(self) -> str:
+        return self.contract.name
+
+    def encode(
+        self, texts: Sequence[str] | Iterable[str], *, prompt: str | None = None, progress: Progress = SILENT
+    ) -> Float:
+        """Vectors of texts: float32 [n, dimension]; each distinct text is computed once.
+
+        prompt    "query", "document" or another prompt's name; None means the model's default prompt
+        """
+        from vecsmith.models.encode import encode
+
+        return encode(self, texts, prompt=prompt, progress=progress)
+
+    def encode_query(self, texts: Sequence[str], progress: Progress = SILENT) -> Float:
+        """Vectors of queries, with the query prompt where the model has one."""
+        return self.encode(texts, prompt="query", progress=progress)
+
+    def encode_document(self, texts: Sequence[str], progress: Progress = SILENT) -> Float:
+        """Vectors of documents, with the document prompt where the model has one."""
+        return self.encode(texts, prompt="document", progress=progress)
+
+    def prompt_for(self, role: str | None) -> str:
+        """The text put before an input of this role."""
+        return self._model.prompt_for(role)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of one text, without prompt."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def unknown_share(self, texts: Iterable[str]) -> float:
+        """Share of tokens that the vocabulary does not know, 0..1; 0 for no tokens."""
+        unknown_id = _unknown_id(self._tokenizer)
+        unknown = total = 0
+        for batch in _batches(texts, BATCH_ROWS):
+            for encoding in self._tokenize(batch):
+                total += len(encoding.ids)
+                unknown += encoding.ids.count(unknown_id) if unknown_id is not None else 0
+        return unknown / total if total else 0.0
+
+    def count(self, texts: list[str], prompt: str = "") -> NDArray[np.int64]:
+        """Tokens of each text before any cut, prompt included: int64 [n]."""
+        found = self._tokenize([prompt + text for text in texts])
+        return np.fromiter((len(encoding.ids) for encoding in found), dtype=np.int64, count=len(found))
+
+    def embed(self, texts: list[str], prompt: str = "", role: str | None = None) -> Float:
+        """Vectors of one batch: float32 [n, dimension]; the driver's door, which neither counts nor removes copies."""
+        ids = [encoding.ids for encoding in self._tokenize([prompt + text for text in texts] if prompt else texts)]
+        if self._limit is not None:
+            ids = [found[-self._limit :] if self._keeps_end else found[: self._limit] for found in ids]
+        vectors = self._mean(ids)
+        for layer in self._layers:
+            vectors = unit_rows(vectors) if layer is None else layer(vectors)
+        if self.truncate_dim is not None:
+            vectors = vectors[:, : self.truncate_dim]
+            vectors = unit_rows(vectors) if self.is_unit else np.ascontiguousarray(vectors)
+        return vectors
+
+    def pieces(self, text: str, prompt: str) -> list[tuple[str, int]]:
+        """A text cut at word borders into pieces within the token limit, each with its tokens."""
+        from vecsmith.models.encode import cut_at_words
+
+        if self._limit is None:
+            return [(text, 1)]
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        size = max(1, self._limit - self.count_tokens(prompt))
+        runs = cut_at_words(encoding.offsets, encoding.word_ids, size)
+        return [(text[start:stop], tokens) for start, stop, tokens in runs] or [(text, 1)]
+
+    @property
+    def token_limit(self) -> int | None:
+        """Tokens after which an input is cut; None: never."""
+        return self._limit
+
+    def _tokenize(self, texts: list[str]) -> "list[Encoding]":
+        return self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+
+    def _mean(self, ids: list[list[int]]) -> Float:
+        """Mean of token vectors of each text, 0 for a text without tokens: float32 [n, token width]."""
+        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+        means = np.zeros((len(ids), self._table.shape[1]), dtype=np.float32)
+        ends = np.cumsum(lengths)
+        start = 0
+        while start < len(ids):
+            before = ends[start] - lengths[start]
+            stop = max(start + 1, int(np.searchsorted(ends, before + GATHERED_TOKENS, side="right")))
+            filled = np.flatnonzero(lengths[start:stop]) + start
+            if len(filled):
+                flat = np.concatenate([np.asarray(ids[row], dtype=np.int64) for row in filled])
+                means[filled] = self._sums(flat, ends[filled] - lengths[filled] - before) / lengths[filled, None]
+            start = stop
+        return means
+
+    def _sums(self, flat: NDArray[np.int64], starts: NDArray[np.int64]) -> Float:
+        """Sums of table rows over runs of ids: flat [t], starts [m] ascending -> float32 [m, token width]."""
+        if len(flat) <= 2 * GATHERED_TOKENS:
+            return np.add.reduceat(self._rows(flat), starts, axis=0)
+        # One text longer than the block: add it up in pieces, so that memory stays flat.
+        total = np.zeros((1, self._table.shape[1]), dtype=np.float32)
+        for at in range(0, len(flat), GATHERED_TOKENS):
+            total += self._rows(flat[at : at + GATHERED_TOKENS]).sum(axis=0)
+        return total
+
+    def _rows(self, ids: NDArray[np.int64]) -> Float:
+        try:
+            return np.take(self._table, ids, axis=0).astype(np.float32, copy=False)
+        except IndexError:
+            raise Damaged(
+                f"{self.folder}: the tokenizer gives token {int(ids.max())}, the table has {len(self._table)} rows; "
+                "tokenizer and weights are of different models"
+            ) from None
+
+    def _full_dimension(self) -> int:
+        width = self._table.shape[1]
+        for layer in self._layers:
+            width = width if layer is None else len(layer.weight)
+        return int(width)
+
+
+def unit_rows(vectors: Float) -> Float:
+    """Rows of length 1; a row of zeros stays zeros."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return vectors / np.maximum(lengths, 1e-12)[:, None]
+
+
+def _truncation(tokenizer: "Tokenizer") -> tuple[int | None, bool]:
+    """The tokenizer's own limit, and whether it keeps the end of a text instead of its beginning."""
+    rule: dict[str, Any] | None = tokenizer.truncation
+    return (int(rule["max_length"]), rule.get("direction") == "left") if rule else (None, False)
+
+
+def _token_table(file: Path) -> "NDArray[Any]":
+    """One row per token id: mapped where stored so, folded for model2vec's `embeddings`, `mapping` and `weights`."""
+    if not file.is_file():
+        raise Damaged(f"{file} is missing; copy the model again")
+    tensors = map_tensors(file)
+    if "embedding.weight" in tensors:
+        return tensors["embedding.weight"]
+    if "embeddings" not in tensors:
+        raise Damaged(f"{file} holds {', '.join(tensors) or 'nothing readable'}; expected embedding.weight")
+    table = tensors["embeddings"]
+    if "mapping" in tensors:
+        table = table[tensors["mapping"]]
+    if "weights" in tensors:
+        table = table.astype(np.float32) * tensors["weights"].astype(np.float32)[:, None]
+    return table
+
+
+def _layer(model: ModelFolder, entry: ModuleEntry) -> _Layer | None:
+    """A Dense module's map; None stands for Normalize."""
+    if entry.kind == "Normalize":
+        return None
+    tensors = map_tensors(model.path / entry.path / "model.safetensors")
+    return _Layer(
+        weight=tensors["linear.weight"],
+        bias=tensors.get("linear.bias"),
+        activation=ACTIVATIONS[str(entry.config.get("activation_function", "Tanh")).rpartition(".")[2]],
+        residual=tensors.get("residual.weight"),
+        is_residual=bool(entry.config.get("use_residual", False)),
+    )
+
+
+def _unknown_id(tokenizer: "Tokenizer") -> int | None:
+    token = getattr(tokenizer.model, "unk_token", None)
+    if token is not None:
+        return tokenizer.token_to_id(token)
+    return next((found for name in ("[UNK]", "<unk>") if (found := tokenizer.token_to_id(name)) is not None), None)
+
+
+def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for text in texts:
+        batch.append(text)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
