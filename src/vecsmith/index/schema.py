@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vecsmith.errors import LimitExceeded, SchemaError
-from vecsmith.index.values import CONVERTERS, Misfit, type_of_value
+from vecsmith.index.values import CONVERTERS, Misfit, article, type_of_value
 
 __all__ = ["MAX_FIELDS", "RESERVED", "TYPES", "Schema"]
 
@@ -211,7 +211,8 @@ def _infer_type(name: str, values: Sequence[object], ids: Sequence[str]) -> str:
             kind = "float"
         elif kind != found:
             raise SchemaError(
-                f'field "{name}": {_document(ids, first)} has a {kind}, {_document(ids, number)} a {found}; '
+                f'field "{name}": {_document(ids, first)} has {article(kind)}, '
+                f"{_document(ids, number)} {article(found)}; "
                 "a field has one type. Declare it in the schema, or convert the values"
             )
     if kind is None:

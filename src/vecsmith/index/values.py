@@ -5,7 +5,7 @@ import math
 import operator
 from collections.abc import Callable
 
-__all__ = ["CONVERTERS", "MAX_MEMBERS", "MAX_STRING", "Misfit", "to_utc", "type_of_value"]
+__all__ = ["CONVERTERS", "MAX_MEMBERS", "MAX_STRING", "Misfit", "article", "to_utc", "type_of_value"]
 
 MAX_STRING = 65_536
 """Bytes of UTF-8 in one string or member."""
@@ -166,3 +166,8 @@ def _way_out(function: str, value: object) -> str:
 
 def _kind(value: object) -> str:
     return type_of_value(value) or "another type"
+
+
+def article(kind: str) -> str:
+    """`an int`, `a float`."""
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

@@ -4,6 +4,7 @@ import datetime as dt
 
 from vecsmith.errors import WhereError
 from vecsmith.index.schema import Schema
+from vecsmith.index.values import article
 from vecsmith.index.where_tree import (
     Between,
     Compare,
@@ -55,7 +56,8 @@ def check_leaf(leaf: Leaf, schema: Schema, *, at_field: int | None = None, at_va
     for value in _values(leaf):
         found = _type_of(value)
         if kind in _FITS and found not in _FITS[kind]:
-            words = f'"{leaf.field}" is a {kind}, {_written(value)} is a {found}; {_way_out(leaf.field, kind, value)}'
+            words = f'"{leaf.field}" is {article(kind)}, {_written(value)} is {article(found)}; '
+            words += _way_out(leaf.field, kind, value)
             raise WhereError(words, column=at_value)
 
 
@@ -63,14 +65,16 @@ def _check_shape(leaf: Leaf, kind: str, column: int | None) -> None:
     """Tests that a type does not have at all."""
     is_set_test = isinstance(leaf, (HasAny, HasAll))
     if is_set_test and kind != "set":
-        raise WhereError(f'"{leaf.field}" is a {kind}, and `has` asks sets; use `=` or `in (...)`', column=column)
+        raise WhereError(
+            f'"{leaf.field}" is {article(kind)}, and `has` asks sets; use `=` or `in (...)`', column=column
+        )
     if kind == "set" and isinstance(leaf, (Compare, Distinct, Between, In, StartsWith)):
         raise WhereError(
             f"\"{leaf.field}\" is a set, which is asked by `has`: {leaf.field} has 'value', {leaf.field} has any (...)",
             column=column,
         )
     if isinstance(leaf, StartsWith) and kind != "string":
-        raise WhereError(f'"{leaf.field}" is a {kind}; `starts with` needs a string field', column=column)
+        raise WhereError(f'"{leaf.field}" is {article(kind)}; `starts with` needs a string field', column=column)
     ordered = isinstance(leaf, Between) or (isinstance(leaf, Compare) and leaf.op not in ("=", "!="))
     if kind == "bool" and ordered:
         raise WhereError(f'"{leaf.field}" is a bool, which has no order; use `= true` or `= false`', column=column)
@@ -92,8 +96,13 @@ def _type_of(value: object) -> str:
 
 
 def _written(value: Value) -> str:
-    words = f"'{value}'" if isinstance(value, (str, dt.date)) else str(value).lower()[:60]
-    return words if len(words) <= 60 else words[:56] + "...'"
+    if isinstance(value, (str, dt.date)):
+        words = f"'{value}'"
+        return words if len(words) <= 60 else words[:56] + "...'"
+    try:
+        return str(value).lower()[:60]
+    except ValueError:  # an int of more digits than Python prints
+        return "a very large number"
 
 
 def _way_out(field: str, kind: str, value: Value) -> str:
@@ -104,7 +113,7 @@ def _way_out(field: str, kind: str, value: Value) -> str:
     if kind == "bool" and isinstance(value, int):
         return f"write {field} = {'true' if value else 'false'}"
     if kind == "string":
-        return f"write it in single quotes: '{value}'"
+        return f"write it in single quotes: '{_written(value).strip(chr(39))}'"
     if kind in ("int", "float") and isinstance(value, str):
         return "write a number without quotes"
-    return f"compare it with a {kind}"
+    return f"compare it with {article(kind)}"

@@ -24,6 +24,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn
 
 from vecsmith.errors import WhereError
+from vecsmith.index.values import article
 from vecsmith.index.where_check import check, check_leaf
 from vecsmith.index.where_lexer import Token, tokens_of
 from vecsmith.index.where_literals import read_date, read_number, read_timestamp
@@ -282,7 +283,7 @@ class _Parser:
         if self.token.word in ("contains", "includes"):
             self.fail(f"write {name.text} has 'value' (a set field), or {name.text} starts with 'text'")
         if self.schema is not None and (kind := self.schema.types.get(name.text, "bool")) != "bool":
-            self.fail(f'"{name.text}" is a {kind} and needs a comparison, such as = or is not null', name)
+            self.fail(f'"{name.text}" is {article(kind)} and needs a comparison, such as = or is not null', name)
         if self.token.kind != "end" and self.token.text != ")" and self.token.word not in ("and", "or"):
             self.fail(f"found {self.token.shown()}, expected a comparison such as `=`, `in`, `is null` or `has`")
         return self.checked(Compare(name.text, "=", True), name, name)
