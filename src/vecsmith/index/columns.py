@@ -13,6 +13,7 @@ The dictionary is sorted by its UTF-8 bytes, which is the order of code points: 
 import datetime as dt
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,6 @@ class Dictionary:
 
     def __init__(self, blob: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
         self._blob, self._ends = memoryview(blob.data), ends
-        self._codes: dict[bytes, int] | None = None
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -52,14 +52,17 @@ class Dictionary:
         return code if code < len(self) and self[code] == wanted else -1
 
     def find_all(self, texts: Sequence[str]) -> list[int]:
-        """The codes of those texts that occur; for many texts one pass over the dictionary beats bisection."""
-        if len(texts) * 8 < len(self):
-            found = [self.find(text) for text in texts]
-            return [code for code in found if code >= 0]
-        if self._codes is None:
-            self._codes = {self[code]: code for code in range(len(self))}
-        keys = (text.encode("utf-8") for text in texts)
-        return [self._codes[key] for key in keys if key in self._codes]
+        """The codes of those texts that occur, in their order."""
+        if len(texts) * 32 < len(self):
+            return [code for code in map(self.find, texts) if code >= 0]
+        # For many texts one pass over the dictionary beats bisection (13 us a text against 0.3 us an entry).
+        wanted = [text.encode("utf-8") for text in texts]
+        codes = dict.fromkeys(wanted, -1)
+        data, ends = self._blob.tobytes(), self._ends.tolist()
+        for code, (start, stop) in enumerate(pairwise(ends)):
+            if (entry := data[start:stop]) in codes:
+                codes[entry] = code
+        return [code for code in map(codes.__getitem__, wanted) if code >= 0]
 
     def below(self, text: str) -> int:
         """How many texts are less."""

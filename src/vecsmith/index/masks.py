@@ -160,8 +160,21 @@ def _inside(values: NDArray[Any], intervals: Sequence[Interval]) -> Mask:
     dtype = np.float64 if values.dtype.kind == "f" else np.int64
     lows = np.array([low for low, _ in intervals], dtype=dtype)
     highs = np.array([high for _, high in intervals], dtype=dtype)
+    if values.dtype.kind == "i" and (span := int(highs[-1]) - int(lows[0]) + 1) <= 4 * len(values) + 65_536:
+        return _by_table(values, lows, highs, span)
     slot = np.searchsorted(lows, values, side="right") - 1
     return (slot >= 0) & (values <= highs[slot])
+
+
+def _by_table(values: NDArray[Any], lows: NDArray[Any], highs: NDArray[Any], span: int) -> Mask:
+    """`_inside` by a table over the span of the intervals: one look-up a row instead of a bisection."""
+    steps = np.zeros(span + 1, dtype=np.int8)
+    steps[lows - lows[0]] += 1  # the intervals are disjoint, so each place is named once
+    steps[highs - lows[0] + 1] -= 1
+    table = np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
+    found = _between(values, int(lows[0]), int(highs[-1]))
+    found[found] = table[values[found].astype(np.int64) - lows[0]]
+    return found
 
 
 def _between(values: NDArray[Any], low: int | float, high: int | float) -> Mask:
