@@ -18,13 +18,23 @@ from vecsmith.progress import SILENT, Progress, Task
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["Backend", "Counts", "Encoded", "backend_of", "encode", "encode_counted", "plan_batches"]
+__all__ = [
+    "Backend",
+    "Counts",
+    "Driver",
+    "Encoded",
+    "backend_of",
+    "distinct",
+    "encode",
+    "encode_counted",
+    "plan_batches",
+]
 
 Float = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 TOKEN_BUDGET = 8_192  # tokens of a padded batch: what 32 inputs of 256 tokens take
-WASTE_LIMIT = 0.1  # share of a padded batch that may be padding
+WASTE_LIMIT = 0.2  # share of a padded batch that may be padding
 FLAT_ROWS = 1_024  # inputs of a batch that needs no padding
 TRUNCATION = ("warn", "error", "chunk", "cut")
 
@@ -124,34 +134,23 @@ def encode_counted(
     raises         DataError: an input that is no text, or (on "error") too long, with its row counted from 1;
                    UsageError: one text instead of a list, or an option out of range; Damaged: a vector with NaN
     """
-    if on_truncation not in TRUNCATION:
-        raise UsageError(f'on_truncation is "{on_truncation}"; known: {", ".join(TRUNCATION)}')
-    if token_budget < 1 or not 0 <= waste_limit <= 1:
-        raise UsageError(f"token_budget {token_budget} must be 1 or more and waste_limit {waste_limit} within 0 and 1")
     backend = backend_of(model)
-    texts, places = _distinct(inputs)
     before = backend.prompt_for(prompt) if prompt_text is None else prompt_text
+    driver = Driver(backend, before, prompt, token_budget, waste_limit, on_truncation)
+    texts, places = distinct(inputs)
     with progress.task("encoding", total=len(texts), unit="texts") as task:
-        if backend.is_padded or backend.token_limit is not None:
-            driver = _Driver(backend, before, prompt, token_budget, waste_limit, task)
-            vectors, counts = driver.run(texts, on_truncation, places)
-        else:
-            vectors, counts = _flat(backend, texts, before, prompt, task), Counts()
-    total = Counts(len(places), len(texts), counts.tokens, counts.truncated, counts.longest)
-    if total.truncated and on_truncation == "warn":
-        _say_truncated(total, backend.token_limit, progress)
-    # The common case, all distinct, must not hold the vectors twice.
-    whole = vectors if len(places) == len(texts) else vectors[places]
-    return Encoded(whole, total)
+        found = driver.run(texts, places, task)
+    driver.say_truncated(found.counts, progress)
+    return found
 
 
 def backend_of(model: Any) -> Backend:
     """The driver's view of a model; a SentenceTransformer is wrapped, and torch imported only then."""
     if hasattr(model, "token_limit") and hasattr(model, "embed"):
         return model
-    from vecsmith.models.torch_backend import TorchBackend
+    from vecsmith.models.torch_encoder import TorchEncoder
 
-    return TorchBackend(model)
+    return TorchEncoder(model)
 
 
 def plan_batches(counts: Rows, *, token_budget: int, waste_limit: float) -> list[Rows]:
@@ -177,46 +176,109 @@ def plan_batches(counts: Rows, *, token_budget: int, waste_limit: float) -> list
     return batches
 
 
-class _Driver:
-    """One encoding of distinct texts by a backend that pads or cuts."""
+class Driver:
+    """How one call encodes: a backend, the prompt, and the limits of a batch."""
 
     def __init__(
-        self, backend: Backend, prompt: str, role: str | None, token_budget: int, waste_limit: float, task: Task
+        self,
+        backend: Backend,
+        prompt: str,
+        role: str | None,
+        token_budget: int = TOKEN_BUDGET,
+        waste_limit: float = WASTE_LIMIT,
+        on_truncation: str = "warn",
     ) -> None:
-        self.backend, self.prompt, self.role = backend, prompt, role
-        self.token_budget, self.waste_limit, self.task = token_budget, waste_limit, task
+        if on_truncation not in TRUNCATION:
+            raise UsageError(f'on_truncation is "{on_truncation}"; known: {", ".join(TRUNCATION)}')
+        if token_budget < 1 or not 0 <= waste_limit <= 1:
+            raise UsageError(f"token_budget {token_budget} must be 1 or more, waste_limit {waste_limit} within 0 and 1")
+        self.backend, self.prompt, self.role, self.on_truncation = backend, prompt, role, on_truncation
+        self.token_budget, self.waste_limit = token_budget, waste_limit
 
-    def run(self, texts: list[str], on_truncation: str, places: Rows) -> tuple[Float, Counts]:
-        counts = self._count(texts)
-        limit = self.backend.token_limit
-        cut = np.flatnonzero(counts > limit) if limit is not None else np.empty(0, dtype=np.int64)
-        if len(cut) and on_truncation == "error":
-            row = int(np.flatnonzero(np.isin(places, cut))[0])
-            raise DataError(
-                f"the input has {int(counts[places[row]]):,} tokens, the model keeps {limit}; {len(cut):,} distinct "
-                'inputs are too long. Cut them into passages, or pass on_truncation="chunk" or "warn"',
-                row=row + 1,
-            )
-        seen = counts if limit is None else np.minimum(counts, limit)
-        vectors = self._encode(texts, seen)
-        if on_truncation == "chunk" and len(cut):
-            vectors[cut] = self._chunked([texts[row] for row in cut])
-        longest = int(counts.max(initial=0))
-        # `inputs` that are cut, not distinct texts: that is what the reader of the message has.
-        truncated = int(np.isin(places, cut).sum())
-        return vectors, Counts(0, 0, int(counts[places].sum()), truncated, longest)
+    def run(self, texts: list[str], places: Rows, task: Task, first_row: int = 1) -> Encoded:
+        """Vectors of `texts[places]`, each of the distinct texts encoded once.
+
+        first_row   what the first of `places` is called in errors
+        """
+        counts = Counts(len(places), len(texts))
+        if not self.backend.is_padded and self.backend.token_limit is None:
+            vectors = self._flat(texts, task)
+        else:
+            tokens = self._count(texts)
+            cut = tokens > (self.backend.token_limit or np.iinfo(np.int64).max)
+            if cut.any() and self.on_truncation == "error":
+                raise self._too_long(tokens, cut, places, first_row)
+            vectors = self._vectors(texts, tokens, cut, task)
+            longest, lost = int(tokens.max(initial=0)), int(cut[places].sum())
+            counts = Counts(len(places), len(texts), int(tokens[places].sum()), lost, longest)
+        task.advance(len(places) - len(texts))
+        # The common case, all distinct, must not hold the vectors twice.
+        return Encoded(vectors if len(places) == len(texts) else vectors[places], counts)
+
+    def say_truncated(self, counts: Counts, progress: Progress) -> None:
+        """Say how many inputs were cut, where that was asked for."""
+        if not counts.truncated or self.on_truncation != "warn":
+            return
+        say: Callable[[str], object] = log.warning if progress is SILENT else progress.say
+        say(
+            f"{counts.truncated:,} of {counts.inputs:,} inputs are longer than {self.backend.token_limit} tokens (the "
+            f'longest has {counts.longest:,}) and were cut. Cut them into passages, or pass on_truncation="chunk"'
+        )
+
+    def _too_long(self, tokens: Rows, cut: NDArray[np.bool_], places: Rows, first_row: int) -> DataError:
+        place = int(np.flatnonzero(cut[places])[0])
+        return DataError(
+            f"the input has {int(tokens[places[place]]):,} tokens, the model keeps {self.backend.token_limit}; "
+            f"{int(cut[places].sum()):,} inputs are too long. Cut them into passages, or pass "
+            'on_truncation="chunk" or "warn"',
+            row=place + first_row,
+        )
+
+    def _vectors(self, texts: list[str], tokens: Rows, cut: NDArray[np.bool_], task: Task) -> Float:
+        if not (cut.any() and self.on_truncation == "chunk"):
+            return self._encode(texts, tokens, task)
+        vectors = np.empty((len(texts), self.backend.dimension), dtype=np.float32)
+        short, long = np.flatnonzero(~cut), np.flatnonzero(cut)
+        vectors[short] = self._encode([texts[row] for row in short], tokens[short], task)
+        vectors[long] = self._chunked([texts[row] for row in long])
+        task.advance(len(long))
+        return vectors
 
     def _count(self, texts: list[str]) -> Rows:
         found = [self.backend.count(texts[at : at + FLAT_ROWS], self.prompt) for at in range(0, len(texts), FLAT_ROWS)]
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
-    def _encode(self, texts: list[str], counts: Rows) -> Float:
+    def _encode(self, texts: list[str], tokens: Rows, task: Task | None = None) -> Float:
         if not self.backend.is_padded:
-            return _flat(self.backend, texts, self.prompt, self.role, self.task)
+            return self._flat(texts, task)
+        limit = self.backend.token_limit
+        seen = tokens if limit is None else np.minimum(tokens, limit)
         vectors = np.empty((len(texts), self.backend.dimension), dtype=np.float32)
-        for rows in plan_batches(counts, token_budget=self.token_budget, waste_limit=self.waste_limit):
-            vectors[rows] = _checked(self.backend, [texts[row] for row in rows], self.prompt, self.role)
-            self.task.advance(len(rows))
+        for rows in plan_batches(seen, token_budget=self.token_budget, waste_limit=self.waste_limit):
+            vectors[rows] = self._embed([texts[row] for row in rows])
+            if task is not None:
+                task.advance(len(rows))
+        return vectors
+
+    def _flat(self, texts: list[str], task: Task | None) -> Float:
+        """Batches in the order given, for models whose cost is the sum of lengths."""
+        vectors = np.empty((len(texts), self.backend.dimension), dtype=np.float32)
+        for at in range(0, len(texts), FLAT_ROWS):
+            batch = texts[at : at + FLAT_ROWS]
+            vectors[at : at + len(batch)] = self._embed(batch)
+            if task is not None:
+                task.advance(len(batch))
+        return vectors
+
+    def _embed(self, texts: list[str]) -> Float:
+        vectors = self.backend.embed(texts, self.prompt, self.role)
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            text = texts[int((~finite).argmax())]
+            raise Damaged(
+                f"the vector of {text[:60]!r} has NaN or infinity: the weights are broken, or were trained until they "
+                "diverged. Load an earlier checkpoint"
+            )
         return vectors
 
     def _chunked(self, texts: list[str]) -> Float:
@@ -234,35 +296,13 @@ class _Driver:
         return means
 
 
-def _flat(backend: Backend, texts: list[str], prompt: str, role: str | None, task: Task) -> Float:
-    """Batches in the order given, for models whose cost is the sum of lengths."""
-    vectors = np.empty((len(texts), backend.dimension), dtype=np.float32)
-    for at in range(0, len(texts), FLAT_ROWS):
-        batch = texts[at : at + FLAT_ROWS]
-        vectors[at : at + len(batch)] = _checked(backend, batch, prompt, role)
-        task.advance(len(batch))
-    return vectors
-
-
-def _checked(backend: Backend, texts: list[str], prompt: str, role: str | None) -> Float:
-    vectors = backend.embed(texts, prompt, role)
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        text = texts[int((~finite).argmax())]
-        raise Damaged(
-            f"the vector of {text[:60]!r} has NaN or infinity: the weights are broken, or were trained until they "
-            "diverged. Load an earlier checkpoint"
-        )
-    return vectors
-
-
-def _distinct(inputs: Iterable[str]) -> tuple[list[str], Rows]:
+def distinct(inputs: Iterable[str], first_row: int = 1) -> tuple[list[str], Rows]:
     """Each text once, in order of appearance, and for each input the place of its text: int64 [n]."""
     if isinstance(inputs, str):
         raise UsageError('inputs is one text; pass a list of texts: ["..."]')
     found: dict[str, int] = {}
     places: list[int] = []
-    for row, text in enumerate(inputs, start=1):
+    for row, text in enumerate(inputs, start=first_row):
         check_text(text, row)
         places.append(found.setdefault(text, len(found)))
     return list(found), np.array(places, dtype=np.int64)
@@ -302,12 +342,3 @@ def cut_at_words(
         runs.append((spans[first][0], spans[end - 1][1], end - first))
         first = end
     return runs
-
-
-def _say_truncated(counts: Counts, limit: int | None, progress: Progress) -> None:
-    words = (
-        f"{counts.truncated:,} of {counts.inputs:,} inputs are longer than {limit} tokens (the longest has "
-        f'{counts.longest:,}) and were cut. Cut them into passages, or pass on_truncation="chunk"'
-    )
-    say: Callable[[str], object] = log.warning if progress is SILENT else progress.say
-    say(words)

@@ -1,8 +1,8 @@
 """One interface for whoever needs vectors and does not care how they are made."""
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from vecsmith.models.static import StaticEncoder, is_static
 from vecsmith.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from vecsmith.models.model import Model
+    from vecsmith.models.torch_encoder import TorchEncoder
 
 __all__ = ["Encoder", "TorchEncoder", "open_encoder"]
 
@@ -38,7 +38,7 @@ class Encoder(Protocol):
     @property
     def name(self) -> str: ...
 
-    def encode(self, texts: Sequence[str], *, prompt: str | None = None, progress: Progress = SILENT) -> Float: ...
+    def encode(self, texts: Iterable[str], *, prompt: str | None = None, progress: Progress = SILENT) -> Float: ...
 
     def encode_query(self, texts: Sequence[str], progress: Progress = SILENT) -> Float: ...
 
@@ -46,7 +46,7 @@ class Encoder(Protocol):
 
     def count_tokens(self, text: str) -> int: ...
 
-    def unknown_share(self, texts: Sequence[str]) -> float: ...
+    def unknown_share(self, texts: Iterable[str]) -> float: ...
 
 
 def open_encoder(
@@ -65,50 +65,21 @@ def open_encoder(
     if is_static(read_model_folder(folder)):
         return StaticEncoder.open(folder, truncate_dim=truncate_dim)
     from vecsmith.models.load import load
+    from vecsmith.models.torch_encoder import TorchEncoder
 
-    options = {"truncate_dim": truncate_dim, "device": device, "trust_remote_code": trust_remote_code}
-    return TorchEncoder(load(folder, on_truncation=on_truncation, **options))  # type: ignore[arg-type]
+    model = load(
+        folder,
+        truncate_dim=truncate_dim,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        on_truncation=on_truncation,
+    )
+    return TorchEncoder(model)
 
 
-class TorchEncoder:
-    """A loaded `Model` behind the interface of `Encoder`."""
+def __getattr__(name: str) -> Any:
+    if name == "TorchEncoder":  # fetched when first asked for: it imports torch
+        from vecsmith.models.torch_encoder import TorchEncoder
 
-    def __init__(self, model: "Model") -> None:
-        from vecsmith.models.torch_backend import TorchBackend
-
-        self.model = model
-        self._backend = TorchBackend(model)
-
-    @property
-    def dimension(self) -> int:
-        return self._backend.dimension
-
-    @property
-    def max_length(self) -> int:
-        return self._backend.token_limit or 512
-
-    @property
-    def contract(self) -> Contract:
-        return self.model.contract
-
-    @property
-    def name(self) -> str:
-        return self.contract.name
-
-    def encode(self, texts: Sequence[str], *, prompt: str | None = None, progress: Progress = SILENT) -> Float:
-        """float32 [n, dimension]; `prompt` is a role, "query" or "document", or a prompt's name."""
-        from vecsmith.models.encode import encode
-
-        return encode(self._backend, texts, prompt=prompt, on_truncation=self.model.on_truncation, progress=progress)
-
-    def encode_query(self, texts: Sequence[str], progress: Progress = SILENT) -> Float:
-        return self.encode(texts, prompt="query", progress=progress)
-
-    def encode_document(self, texts: Sequence[str], progress: Progress = SILENT) -> Float:
-        return self.encode(texts, prompt="document", progress=progress)
-
-    def count_tokens(self, text: str) -> int:
-        return int(self._backend.count([text], "")[0])
-
-    def unknown_share(self, texts: Sequence[str]) -> float:
-        return self._backend.unknown_share(list(texts))
+        return TorchEncoder
+    raise AttributeError(f"module 'vecsmith.models.encoder' has no attribute {name!r}")

@@ -133,9 +133,7 @@ class StaticEncoder:
     def name(self) -> str:
         return self.contract.name
 
-    def encode(
-        self, texts: Sequence[str] | Iterable[str], *, prompt: str | None = None, progress: Progress = SILENT
-    ) -> Float:
+    def encode(self, texts: Iterable[str], *, prompt: str | None = None, progress: Progress = SILENT) -> Float:
         """Vectors of texts: float32 [n, dimension]; each distinct text is computed once.
 
         prompt    "query", "document" or another prompt's name; None means the model's default prompt
@@ -162,13 +160,7 @@ class StaticEncoder:
 
     def unknown_share(self, texts: Iterable[str]) -> float:
         """Share of tokens that the vocabulary does not know, 0..1; 0 for no tokens."""
-        unknown_id = _unknown_id(self._tokenizer)
-        unknown = total = 0
-        for batch in _batches(texts, BATCH_ROWS):
-            for encoding in self._tokenize(batch):
-                total += len(encoding.ids)
-                unknown += encoding.ids.count(unknown_id) if unknown_id is not None else 0
-        return unknown / total if total else 0.0
+        return unknown_share(self._tokenizer, texts)
 
     def count(self, texts: list[str], prompt: str = "") -> NDArray[np.int64]:
         """Tokens of each text before any cut, prompt included: int64 [n]."""
@@ -290,6 +282,17 @@ def _layer(model: ModelFolder, entry: ModuleEntry) -> _Layer | None:
         residual=tensors.get("residual.weight"),
         is_residual=bool(entry.config.get("use_residual", False)),
     )
+
+
+def unknown_share(tokenizer: "Tokenizer", texts: Iterable[str]) -> float:
+    """Share of tokens that a vocabulary does not know, 0..1; 0 for no tokens, and where nothing is unknown to it."""
+    unknown_id = _unknown_id(tokenizer)
+    unknown = total = 0
+    for batch in _batches(texts, BATCH_ROWS):
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            total += len(encoding.ids)
+            unknown += encoding.ids.count(unknown_id) if unknown_id is not None else 0
+    return unknown / total if total else 0.0
 
 
 def _unknown_id(tokenizer: "Tokenizer") -> int | None:

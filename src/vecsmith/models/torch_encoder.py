@@ -1,5 +1,6 @@
-"""The driver's view of a SentenceTransformer: count tokens, embed one batch."""
+"""A SentenceTransformer as an encoder: what the driver asks of it, and the interface of `Encoder`."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -9,15 +10,19 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 from tokenizers import Tokenizer
 
-from vecsmith.models.encode import cut_at_words
+from vecsmith.contract.contract import Contract
+from vecsmith.errors import ContractError
+from vecsmith.models.encode import cut_at_words, encode
+from vecsmith.models.static import unknown_share
+from vecsmith.progress import SILENT, Progress
 
-__all__ = ["TorchBackend"]
+__all__ = ["TorchEncoder"]
 
 Float = NDArray[np.float32]
 
 
-class TorchBackend:
-    """A SentenceTransformer as `Backend`; holds no state but what it derives from the model."""
+class TorchEncoder:
+    """Texts to vectors by a SentenceTransformer; holds no state but what it derives from the model."""
 
     def __init__(self, model: SentenceTransformer) -> None:
         self.model = model
@@ -79,18 +84,46 @@ class TorchBackend:
         runs = cut_at_words(encoding.offsets, encoding.word_ids, size)
         return [(text[start:stop], tokens) for start, stop, tokens in runs] or [(text, 1)]
 
-    def unknown_share(self, texts: list[str]) -> float:
-        """Share of tokens outside the vocabulary, 0..1."""
-        if self._counter is None:
-            return 0.0
-        unknown_token = getattr(self._counter.model, "unk_token", None)
-        unknown_id = self._counter.token_to_id(unknown_token) if unknown_token else None
-        unknown = total = 0
-        for at in range(0, len(texts), 1024):
-            for encoding in self._counter.encode_batch_fast(texts[at : at + 1024], add_special_tokens=False):
-                total += len(encoding.ids)
-                unknown += encoding.ids.count(unknown_id) if unknown_id is not None else 0
-        return unknown / total if total else 0.0
+    @property
+    def max_length(self) -> int:
+        """Tokens that a passage is best cut to; 512 where the model has no limit."""
+        return self.token_limit or 512
+
+    @property
+    def contract(self) -> Contract:
+        """The model's contract.
+
+        raises    ContractError: a plain SentenceTransformer, which has none
+        """
+        found = getattr(self.model, "contract", None)
+        if not isinstance(found, Contract):
+            raise ContractError("this model has no contract; load it with vecsmith.load(PATH)")
+        return found
+
+    @property
+    def name(self) -> str:
+        return self.contract.name
+
+    def encode(self, texts: Iterable[str], *, prompt: str | None = None, progress: Progress = SILENT) -> Float:
+        """float32 [n, dimension]; `prompt` is a role, "query" or "document", or a prompt's name."""
+        on_truncation = getattr(self.model, "on_truncation", "warn")
+        return encode(self, texts, prompt=prompt, on_truncation=on_truncation, progress=progress)
+
+    def encode_query(self, texts: Sequence[str], progress: Progress = SILENT) -> Float:
+        """Vectors of queries, with the query prompt where the model has one."""
+        return self.encode(texts, prompt="query", progress=progress)
+
+    def encode_document(self, texts: Sequence[str], progress: Progress = SILENT) -> Float:
+        """Vectors of documents, with the document prompt where the model has one."""
+        return self.encode(texts, prompt="document", progress=progress)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of one text, without prompt, special tokens included."""
+        return int(self.count([text], "")[0])
+
+    def unknown_share(self, texts: Iterable[str]) -> float:
+        """Share of tokens outside the vocabulary, 0..1; 0 for no tokens."""
+        return 0.0 if self._counter is None else unknown_share(self._counter, texts)
 
 
 def _counter(model: SentenceTransformer) -> Tokenizer | None:
