@@ -21,8 +21,10 @@ from vecsmith.data.dataset_builder import DatasetBuilder
 from vecsmith.data.readers.docstrings import docstring_manifest
 from vecsmith.data.readers.documents import SUFFIXES, documents_manifest
 from vecsmith.data.readers.found import Found
+from vecsmith.data.readers.tables import read_table
 from vecsmith.data.split import LeakReport, assign_splits, without_leaks
-from vecsmith.data.units import SHARES, Unit, docstring_units, document_units
+from vecsmith.data.table_units import query_is_title, table_manifest, table_units
+from vecsmith.data.units import BALANCED_BELOW, SHARES, Unit, docstring_units, document_units
 from vecsmith.errors import DataError, NotEnoughData, UsageError
 from vecsmith.progress import SILENT, Progress
 
@@ -55,12 +57,13 @@ class Tally:
 
 @dataclass
 class Source:
-    """Something that documents and queries can be read from; made by `open_source`, which opens no file.
+    """Something that documents and queries can be read from; made by `open_source`.
 
     name        as given, for people
     kind        "documents", "table" or "docstrings"
     cuts        whether judged and served texts differ
-    attributes  names of the typed columns, where they are known before reading
+    attributes  names of the typed columns
+    sides       how documents came to their sides, see `settle_splits`
     """
 
     name: str
@@ -68,8 +71,10 @@ class Source:
     cuts: bool
     attributes: tuple[str, ...]
     query_column: str | None
+    sides: str
     _units: Callable[[Found, Progress], Iterator[Unit]]
     _manifest: Callable[[], str]
+    _readings: tuple[str, ...] = ()  # what text attributes may be read as
     _tally: Tally | None = None
 
     def manifest(self) -> str:
@@ -93,12 +98,16 @@ class Source:
         served    the whole documents under the same ids; None where only judging is wanted
         raises    NotEnoughData: no document at all; DataError: what the readers refuse
         """
+        for builder in filter(None, (judged, served)):
+            builder.declare_attributes(self.attributes, readings=self._readings)
         for unit in self.units(progress=progress):
             judged.add_document(unit.id, unit.judged, unit.attributes, unit.group, unit.split, origin=unit.origin)
             if unit.pair:
                 judged.add_record(
                     query=unit.pair.query,
                     positives=[unit.judged],
+                    negatives=unit.negatives,
+                    scores=None if unit.score is None else [unit.score] + [0.0] * len(unit.negatives),
                     group=unit.group,
                     split=unit.split,
                     origin=unit.origin,
@@ -108,6 +117,10 @@ class Source:
         if not self.tally().documents:
             notes = "; ".join(self.describe()["notes"]) or "it is empty"
             raise NotEnoughData(f"{self.name}: no document found ({notes}). Documents end in {', '.join(SUFFIXES)}")
+
+    def settle(self, judged: Dataset, *, seed: int = 0) -> tuple[Dataset, LeakReport]:
+        """`settle_splits` of a dataset that `write` filled."""
+        return settle_splits(judged, sides=self.sides, seed=seed)
 
     def tally(self, *, progress: Progress = SILENT) -> Tally:
         """What the last full reading counted; reads the source once where there was none."""
@@ -163,7 +176,7 @@ def open_source(
     limit: int | None = None,
     seed: int = 0,
 ) -> Source:
-    """A source to read; which kind it is follows from its name, and nothing is read yet.
+    """A source to read; which kind it is follows from its name. Only the first rows of a table are read here.
 
     source        "docstrings:stdlib", "docstrings:installed"; a folder or file of .txt .md .rst .html .py; a table
                   (csv, tsv, jsonl, parquet, plain or .gz)
@@ -191,24 +204,29 @@ def open_source(
         if count_tokens is None:
             raise UsageError("documents are cut into passages by tokens; pass count_tokens (of the model)")
         return _document_source(path, group or "file", max_tokens, count_tokens, limit, seed)
-    from vecsmith.data.table_source import table_source  # late: pyarrow's readers
-
-    return table_source(
-        path, query=query, document=document, attributes=attributes, ignore=ignore, group=group, limit=limit, seed=seed
-    )
+    return _table_source(path, {**columns, "group": group}, limit, seed)
 
 
-def settle_splits(dataset: Dataset, *, seed: int = 0) -> tuple[Dataset, LeakReport]:
-    """The dataset with every document on a side and no text on two.
+def settle_splits(dataset: Dataset, *, sides: str = "dealt", seed: int = 0) -> tuple[Dataset, LeakReport]:
+    """The dataset with every document on a side and no text on two; and what left its side.
 
-    Documents that have their side keep it. Where a side is missing altogether, all groups are dealt anew, balanced.
+    sides    "fixed": the sides that there are stay, whatever their sizes (docstrings: `package_split`);
+             "dealt": they stay unless one is empty, then all groups are dealt anew, balanced by size;
+             "hashed": also where there are few groups, of which a hash makes unequal sides
     """
-    if any(name not in dataset.splits for name in SHARES) and len(dataset.documents) >= len(SHARES):
+    missing = not {*SHARES} <= {*dataset.splits}
+    if sides != "fixed" and (missing or (sides == "hashed" and _groups(dataset) < BALANCED_BELOW)):
         try:
             dataset = assign_splits(dataset, SHARES, seed, balanced=True)
-        except NotEnoughData:  # fewer groups than sides: say so by empty sides, and let the caller judge
+        except NotEnoughData:  # fewer groups than sides: some stay empty, which the caller sees
             dataset = assign_splits(dataset, SHARES, seed)
     return without_leaks(dataset)
+
+
+def _groups(dataset: Dataset) -> int:
+    """Distinct groups; a document without one is its own."""
+    column = dataset.documents.table["group"]
+    return len(column.drop_null().unique()) + column.null_count
 
 
 def _docstring_source(name: str, limit: int | None, seed: int) -> Source:
@@ -220,7 +238,7 @@ def _docstring_source(name: str, limit: int | None, seed: int) -> Source:
         return docstring_units(which, limit=limit, seed=seed, found=found, progress=progress)
 
     attributes = ("package", "kind", "module", "length", "has_example")
-    return Source(name, "docstrings", True, attributes, None, units, lambda: docstring_manifest(which))
+    return Source(name, "docstrings", True, attributes, None, "fixed", units, lambda: docstring_manifest(which))
 
 
 def _document_source(
@@ -239,7 +257,30 @@ def _document_source(
         )
 
     attributes = ("path", "folder", "title", "heading", "start", "end")
-    return Source(str(path), "documents", True, attributes, None, units, lambda: documents_manifest(path))
+    return Source(str(path), "documents", True, attributes, None, "dealt", units, lambda: documents_manifest(path))
+
+
+def _table_source(path: Path, columns: dict[str, Any], limit: int | None, seed: int) -> Source:
+    # The columns are settled here, so that a wrong name is an error before any work; rows without text are counted.
+    columns["ignore"] = columns["ignore"] or ()
+    table = read_table(path, **columns, on_empty="skip")
+
+    def units(found: Found, progress: Progress) -> Iterator[Unit]:
+        reading = read_table(path, **columns, on_empty="skip", progress=progress)
+        return table_units(reading, limit=limit, seed=seed, found=found)
+
+    query = table.columns.query
+    return Source(
+        name=str(path),
+        kind="table",
+        cuts=query is None or query_is_title(table),
+        attributes=table.columns.attributes,
+        query_column=query,
+        sides="dealt" if table.columns.split else "hashed",
+        _units=units,
+        _manifest=lambda: table_manifest(path),
+        _readings=tuple(table.readings),
+    )
 
 
 def _refuse_columns(name: str, columns: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from vecsmith.data.readers.found import Found
 from vecsmith.data.split import split_groups
 from vecsmith.progress import SILENT, Progress
 
-__all__ = ["SHARES", "Unit", "docstring_units", "document_units"]
+__all__ = ["BALANCED_BELOW", "SHARES", "Unit", "docstring_units", "document_units"]
 
 SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}
 FEWEST_GROUPS = 10  # files (or folders) below which a split goes through the files, by their sections
@@ -37,13 +37,15 @@ class Unit:
     group     what must not stand on two sides; split: its side, None where that is not yet decided
     """
 
-    id: str
+    id: str | None  # None: named by its content
     served: str
     judged: str
     attributes: dict[str, object] = field(default_factory=dict)
     pair: Pair | None = None
     group: str | None = None
     split: str | None = None
+    negatives: tuple[str, ...] = ()
+    score: float | None = None  # of the pair, 0..1
     origin: tuple[str, int] | None = None  # file and row, for messages
 
 
