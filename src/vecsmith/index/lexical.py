@@ -21,8 +21,8 @@ from vecsmith.index.tokens import term_keys
 
 __all__ = ["K1", "B", "LexicalIndex"]
 
-# The usual values, so that scores are those of other tools. On SciFact and docstrings b = 0.9 gave 0.002 to 0.011 nDCG@10
-# more, and no k1 of 0.6 to 2.0 as much.
+# The usual values, so that scores are those of other tools. On SciFact and docstrings b = 0.9 gave 0.002 to 0.011
+# nDCG@10 more, and no k1 of 0.6 to 2.0 as much.
 K1, B = 1.5, 0.75
 
 MANY = 32  # queries from which preparing all postings pays

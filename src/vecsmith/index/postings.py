@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vecsmith.index.tokens import split_word, term_key, words
 
-__all__ = ["Postings", "PostingsBuilder", "postings_files"]
+__all__ = ["Postings", "PostingsBuilder", "merge_postings", "postings_files"]
 
 _DTYPES = {"keys": "<u8", "starts": "<u8", "rows": "<u4", "counts": "<u2", "lengths": "<u4"}
 
@@ -151,3 +151,24 @@ def postings_files() -> Iterator[str]:
     """Names of the files that `write` makes."""
     for name, dtype in _DTYPES.items():
         yield f"{name}.{_suffix(dtype)}"
+
+
+def merge_postings(parts: "Sequence[tuple[Postings, NDArray[np.bool_] | None]]") -> Postings:
+    """The living rows of several postings as one, numbered on from part to part."""
+    keys, rows, counts, lengths, first = [], [], [], [], 0
+    for part, alive in parts:
+        living = np.ones(len(part), dtype=bool) if alive is None else alive
+        number = np.cumsum(living) - 1 + first
+        keep = living[part.rows]
+        keys.append(np.repeat(part.keys, np.diff(part.starts.astype(np.int64)))[keep])
+        rows.append(number[part.rows][keep].astype(np.uint32))
+        counts.append(part.counts[keep])
+        lengths.append(part.lengths[living])
+        first += int(living.sum())
+    flat = _join(keys, np.uint64)
+    order = np.argsort(flat, kind="stable")  # parts come by row, so each list stays ascending
+    distinct, begin = np.unique(flat[order], return_index=True)
+    starts = np.append(begin, len(flat)).astype(np.uint64)
+    return Postings(
+        distinct, starts, _join(rows, np.uint32)[order], _join(counts, np.uint16)[order], _join(lengths, np.uint32)
+    )
