@@ -25,7 +25,7 @@ ARROW_TYPES = {
 EXACT = 2**53  # integers beyond it change when they become floats
 
 _INT = re.compile(r"(0|-?[1-9]\d{0,17})\Z")
-_FLOAT = re.compile(r"-?(0|[1-9]\d*)?(\.\d+|(?<=\d)\.)?([eE][+-]?\d{1,2})?\Z")
+_FLOAT = re.compile(r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\Z")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -101,7 +101,7 @@ def text_of(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
         return str(int(value))
-    return value.isoformat() if isinstance(value, date) else str(value)
+    return _utc(value).isoformat() if isinstance(value, date) else str(value)
 
 
 def parse_text(text: str, reading: str) -> Any:
@@ -144,7 +144,7 @@ def _can_read(text: str, reading: str) -> bool:
     if reading == "int":
         return _INT.match(text) is not None
     if reading == "float":
-        return text not in ("", "-") and _FLOAT.match(text) is not None and abs(float(text)) <= EXACT
+        return _FLOAT.match(text) is not None and abs(float(text)) < EXACT
     if reading == "bool":
         return text.lower() in ("true", "false")
     if _DAY.match(text) is None:

@@ -31,7 +31,7 @@ from vecsmith.errors import DataError
 
 __all__ = ["DatasetBuilder"]
 
-BLOCK_ROWS = 16384
+BLOCK_ROWS = 65536  # texts, documents and records together
 BLOCK_CHARACTERS = 1 << 23
 
 
@@ -147,11 +147,14 @@ class DatasetBuilder:
         """A record; `layout.RECORDS` lists its fields.
 
         scores            0..1, for positives, then negatives; teacher_scores likewise, any finite number
-        raises            DataError: empty text, unknown kind, scores of another length, not finite or outside 0..1
+        raises            DataError: empty text, unknown kind, scores of another length, not finite or outside 0..1;
+                          a weight below 0
         """
         file, row = origin or (None, None)
         if kind not in KINDS:
             raise DataError(f'kind "{kind}" is none of {", ".join(KINDS)}', file=file, row=row)
+        if not (math.isfinite(weight) and weight >= 0):
+            raise DataError(f"weight is {weight}; a weight is a finite number from 0", file=file, row=row)
         count = len(positives) + len(negatives)
         _check_scores(scores, count, 0.0, 1.0, "scores", file, row)
         _check_scores(teacher_scores, count, -math.inf, math.inf, "teacher_scores", file, row)
@@ -216,10 +219,8 @@ class DatasetBuilder:
         return number
 
     def _flush_if_full(self) -> None:
-        if (
-            max(len(self._texts), len(self._waiting), len(self._records)) >= BLOCK_ROWS
-            or self._characters >= BLOCK_CHARACTERS
-        ):
+        waiting, records = len(self._waiting), len(self._records)
+        if len(self._texts) + waiting + records >= BLOCK_ROWS or self._characters >= BLOCK_CHARACTERS:
             self._flush()
 
     def _flush(self) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vecsmith.data.attributes import ARROW_TYPES, Column, retype
+from vecsmith.data.attributes import ARROW_TYPES, Column, kind_of, retype
 from vecsmith.data.layout import DOCUMENT_FIELDS, arrow_file
 from vecsmith.data.table_files import TableFile
+from vecsmith.errors import DataError
 
 __all__ = ["DocumentTable"]
 
@@ -43,7 +44,7 @@ class DocumentTable:
         """A block of documents; all lists of one length."""
         if not ids:
             return
-        values = self._see(attributes)
+        values = self._see(ids, attributes)
         kinds = {name: column.kind or "text" for name, column in self.columns.items()}
         if not self._segments or self._segments[-1][0] != kinds:
             self._begin(kinds)
@@ -61,11 +62,14 @@ class DocumentTable:
         segment.write(pa.record_batch(fixed + arrays, schema=segment.schema))
         self.rows += len(ids)
 
-    def _see(self, attributes: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    def _see(self, ids: list[str], attributes: list[dict[str, Any]]) -> dict[str, list[Any]]:
         names = dict.fromkeys(name for row in attributes for name in row)
         values = {name: [_without_nan(row.get(name)) for row in attributes] for name in names}
         for name, column in values.items():
-            self.columns.setdefault(name, Column()).see(column)
+            try:
+                self.columns.setdefault(name, Column()).see(column)
+            except TypeError as error:
+                raise DataError(f'document "{_culprit(ids, column)}", attribute "{name}": {error}') from error
         return values
 
     def _begin(self, kinds: dict[str, str]) -> None:
@@ -87,7 +91,7 @@ class DocumentTable:
             return segment.finish()
         whole = TableFile(_schema(final), target)
         for kinds, segment in self._segments:
-            for batch in segment.finish().to_batches():
+            for batch in segment.batches():
                 whole.write(_retyped(batch, kinds, final, whole.schema))
             if segment.path is not None:
                 os.unlink(segment.path)
@@ -112,6 +116,17 @@ def _retyped(batch: pa.RecordBatch, kinds: dict[str, str], final: dict[str, str]
             column = retype(column.to_pylist(), kind)
         arrays.append(column)
     return pa.record_batch(arrays, schema=schema)
+
+
+def _culprit(ids: list[str], values: list[Any]) -> str:
+    """The first document whose value has no type."""
+    for name, value in zip(ids, values, strict=True):
+        try:
+            if value is not None:
+                kind_of(value)
+        except TypeError:
+            return name
+    return "?"
 
 
 def _without_nan(value: Any) -> Any:

@@ -35,8 +35,8 @@ class RecordBlock:
         self._positives.append(positives)
         self._negatives.append(negatives)
         self._weights.append(weight)
-        for name in _PLAIN:
-            self._plain[name].append(plain[name])
+        for name, column in self._plain.items():
+            column.append(plain[name])
 
     def batch(self, rows: np.ndarray) -> pa.RecordBatch:
         """The records as Arrow; `rows` int64 [m] are the rows of `inputs` of the block's texts."""

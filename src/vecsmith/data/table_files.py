@@ -1,5 +1,6 @@
 """Batches in, a table out: kept in memory, or written to an Arrow file as they come and mapped at the end."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,6 +31,17 @@ class TableFile:
         """The table: of the batches, or mapped from the closed file."""
         self.close()
         return map_table(self.path) if self.path is not None else pa.Table.from_batches(self._batches, self.schema)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The batches once more, one at a time in memory: read, not mapped, since mapped pages would stay resident."""
+        self.close()
+        if self.path is None:
+            yield from self._batches
+            return
+        with pa.OSFile(str(self.path)) as file:
+            reader = pa.ipc.open_file(file)
+            for number in range(reader.num_record_batches):
+                yield reader.get_batch(number)
 
     def close(self) -> None:
         if self._writer is not None:

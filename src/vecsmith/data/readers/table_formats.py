@@ -76,11 +76,11 @@ def _delimiter(header: str) -> str:
     return "," if "," in header else next((mark for mark in ";\t|" if mark in header), ",")
 
 
-def _plain(lines: Iterator[str], delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+def _plain(lines: Iterator[str], delimiter: str, _: Path) -> Iterator[tuple[int, list[str]]]:
     row = 0
     for line in lines:
-        if line:
-            yield row, line.split(delimiter)
+        if cells := line.removesuffix("\r"):
+            yield row, cells.split(delimiter)
             row += 1
 
 
@@ -109,8 +109,8 @@ def _needs_quoting(sample: list[str], delimiter: str) -> bool:
     """Whether a tsv can only be read with quotes: not by plain cutting, but by the csv rules."""
     if not any('"' in line for line in sample):
         return False
-    widths = {len(line.split(delimiter)) for line in sample if line}
-    header = sample[0].split(delimiter)
+    plain = [cells for _, cells in _plain(iter(sample), delimiter, Path())]
+    widths, header = {len(cells) for cells in plain}, plain[0]
     if len(widths) == 1:
         return all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header)
     try:

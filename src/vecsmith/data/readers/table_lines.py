@@ -61,7 +61,7 @@ def open_bytes(path: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int
 
 
 def read_lines(path: Path, told: Callable[[int], None] | None = None, *, header: int = 0) -> Iterator[str]:
-    r"""Lines without their end ("\n" or "\r\n"); only "\n" ends a line.
+    r"""Lines without their "\n"; nothing else ends a line.
 
     told      called now and then with the bytes of the file read since the last call
     header    lines before row 1, for messages
@@ -88,7 +88,7 @@ def read_lines(path: Path, told: Callable[[int], None] | None = None, *, header:
             if told is not None and number % 4096 == 0:
                 told(position() - reported)
                 reported = position()
-            yield text.removesuffix("\n").removesuffix("\r")
+            yield text.removesuffix("\n")
         if told is not None:
             told(position() - reported)
 

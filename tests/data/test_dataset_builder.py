@@ -1,0 +1,198 @@
+"""Building a dataset, in memory and on disk, against plain dicts."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vecsmith.data import dataset_builder
+from vecsmith.data.dataset import Dataset
+from vecsmith.data.inputs import content_id
+from vecsmith.errors import DataError
+
+texts = st.sampled_from(["a", "b", "c", "d", "cafe\u0301", "caf\u00e9", "long " * 50])
+rows = st.lists(st.tuples(texts, st.lists(texts, max_size=3), st.lists(texts, max_size=2)), max_size=12)
+
+
+def build(rows, folder=None):
+    with Dataset.build(name="x", folder=folder) as builder:
+        for number, (query, positives, negatives) in enumerate(rows):
+            builder.add_document(f"d{number}", query, {"n": number}, group=f"g{number % 3}")
+            builder.add_record(query=query, positives=positives, negatives=negatives)
+        return builder.finish()
+
+
+def inputs_by_dict(rows):
+    seen = {}
+    for query, positives, negatives in rows:
+        for text in (query, *positives, *negatives):
+            seen.setdefault(content_id(text), len(seen))
+    return seen
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=rows, block=st.sampled_from([1, 3, 65536]))
+def test_each_distinct_text_is_stored_once_and_rows_point_to_it(rows, block):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset_builder, "BLOCK_ROWS", block)
+        dataset = build(rows)
+    expected = inputs_by_dict(rows)
+    assert [content.hex() for content in dataset.inputs["content"].to_pylist()] == list(expected)
+    assert [content_id(text) for text in dataset.inputs["text"].to_pylist()] == list(expected)
+    for record, (query, positives, negatives) in zip(dataset.records.to_pylist(), rows, strict=True):
+        assert record["query"] == expected[content_id(query)]
+        assert record["positives"] == [expected[content_id(text)] for text in positives]
+        assert record["negatives"] == [expected[content_id(text)] for text in negatives]
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows=rows)
+def test_memory_and_disk_hold_the_same(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("data") / "set"
+    here, there = build(rows), build(rows, folder)
+    assert there.path == folder
+    assert here.inputs.equals(there.inputs)
+    assert here.documents.table.equals(there.documents.table)
+    assert here.records.equals(there.records)
+    assert here.fingerprint() == there.fingerprint() == Dataset.open(folder).fingerprint()
+
+
+def test_the_folder_holds_three_tables_and_a_description(tmp_path):
+    build([("a", ["b"], [])], tmp_path / "set")
+    assert sorted(os.listdir(tmp_path / "set")) == [
+        "dataset.json",
+        "documents.arrow",
+        "inputs.arrow",
+        "records.arrow",
+    ]
+    assert os.listdir(tmp_path) == ["set"]
+
+
+def test_all_fields_of_a_record_come_back():
+    fields = {
+        "scores": [1.0, 0.25],
+        "teacher_scores": [12.5, -3.0],
+        "label": "yes",
+        "weight": 2.0,
+        "group": "g",
+        "kind": "scored",
+        "split": "dev",
+        "instruction_query": "Find",
+        "instruction_document": "Given",
+    }
+    with Dataset.build(name="x") as builder:
+        builder.add_record(query="q", positives=["p"], negatives=["n"], **fields)
+        record = builder.finish().records.to_pylist()[0]
+    assert record == {"query": 0, "positives": [1], "negatives": [2], "dataset": "x", **fields}
+
+
+@pytest.mark.parametrize("block", [1, 65536])
+def test_an_id_that_stands_twice_names_both_rows(monkeypatch, block):
+    monkeypatch.setattr(dataset_builder, "BLOCK_ROWS", block)
+    with pytest.raises(
+        DataError, match=r'^b\.csv, row 9: document id "x" stands in row 3 of a\.csv too; an id names one'
+    ):
+        with Dataset.build(name="x") as builder:
+            builder.add_document("w", "one", origin=("a.csv", 2))
+            builder.add_document("x", "two", origin=("a.csv", 3))
+            builder.add_document("y", "three", origin=("b.csv", 8))
+            builder.add_document("x", "two", origin=("b.csv", 9))
+            builder.finish()
+
+
+def test_the_first_of_two_repeated_ids_is_the_one_in_the_message():
+    with pytest.raises(DataError, match=r'row 3: document id "b" stands in row 1 too'):
+        with Dataset.build(name="x") as builder:
+            for row, name in enumerate(["b", "a", "b", "a"], 1):
+                builder.add_document(name, f"text {row}", origin=("t.csv", row))
+            builder.finish()
+
+
+def test_documents_without_ids_that_agree_in_all_are_one():
+    with Dataset.build(name="x") as builder:
+        for text, attributes, group in [
+            ("a", {}, None),
+            ("a", {}, None),
+            ("a", {"y": 1}, None),
+            ("a", {}, "g"),
+            ("b", {}, None),
+        ]:
+            builder.add_document(None, text, attributes, group)
+        documents = builder.finish().documents
+    assert len(documents) == 4
+    assert documents[0].id == content_id("a")
+    assert [document.input for document in documents] == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"query": "  "}, "the query is empty; it needs text"),
+        ({"positives": [""]}, "the positive is empty"),
+        ({"negatives": ["\n"]}, "the negative is empty"),
+        ({"query": "\ud800"}, "half of a surrogate pair at character 0"),
+        ({"kind": "triplet"}, '"triplet" is none of retrieval, pair, scored, class, plain'),
+        ({"scores": [1.0, 1.0]}, "2 scores for 1 positives and negatives"),
+        ({"scores": [float("nan")]}, "scores holds nan; a score is a finite number"),
+        ({"scores": [1.5]}, "outside 0 to 1"),
+        ({"teacher_scores": [float("inf")]}, "teacher_scores holds inf"),
+        ({"weight": -1.0}, "weight is -1.0; a weight is a finite number from 0"),
+    ],
+)
+def test_a_faulty_record_is_refused_with_its_place(change, words):
+    with Dataset.build(name="x") as builder, pytest.raises(DataError, match=words) as caught:
+        builder.add_record(**{"query": "q", "positives": ["p"], "origin": ("t.csv", 4), **change})
+    assert str(caught.value).startswith("t.csv, row 4: ")
+
+
+def test_an_attribute_cannot_take_the_name_of_a_column_of_ours():
+    with Dataset.build(name="x") as builder, pytest.raises(DataError, match='"group" cannot name an attribute'):
+        builder.add_document("a", "text", {"group": 1})
+
+
+def test_an_attribute_of_no_type_names_its_document():
+    with pytest.raises(DataError, match='document "a", attribute "place": dict is no attribute type'):
+        with Dataset.build(name="x") as builder:
+            builder.add_document("a", "text", {"place": {"lat": 1}})
+            builder.finish()
+
+
+def test_a_builder_left_by_an_error_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), Dataset.build(name="x", folder=tmp_path / "set") as builder:
+        builder.add_document("a", "text")
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_builder_left_without_finish_leaves_nothing(tmp_path):
+    with Dataset.build(name="x", folder=tmp_path / "set") as builder:
+        builder.add_document("a", "text")
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_error_while_finishing_leaves_the_old_dataset(tmp_path):
+    build([("a", ["b"], [])], tmp_path / "set")
+    with pytest.raises(DataError, match="stands in an earlier document too"):
+        with Dataset.build(name="x", folder=tmp_path / "set", replace=True) as builder:
+            builder.add_document("a", "one")
+            builder.add_document("a", "two")
+            builder.finish()
+    assert os.listdir(tmp_path) == ["set"]
+    assert len(Dataset.open(tmp_path / "set").records) == 1
+
+
+def test_an_existing_folder_is_kept_unless_replace_is_said(tmp_path):
+    build([("a", ["b"], [])], tmp_path / "set")
+    with pytest.raises(FileExistsError):
+        Dataset.build(name="x", folder=tmp_path / "set")
+    with Dataset.build(name="y", folder=tmp_path / "set", replace=True) as builder:
+        assert builder.finish().name == "y"
+
+
+def test_nothing_at_all_is_a_dataset_too(tmp_path):
+    dataset = build([], tmp_path / "set")
+    assert (dataset.inputs.num_rows, len(dataset.documents), dataset.records.num_rows) == (0, 0, 0)
+    assert list(dataset.documents) == []
+    assert Path(dataset.path or "").is_dir()
