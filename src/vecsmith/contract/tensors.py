@@ -40,11 +40,20 @@ def read_header(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
         raise _damaged(file, "its header is no JSON object")
     header.pop("__metadata__", None)
     for name, entry in header.items():
-        start, stop = entry["data_offsets"]
-        wanted = math.prod(entry["shape"]) * SIZES.get(entry["dtype"], 0)
-        if not 0 <= start <= stop <= size - 8 - length or (entry["dtype"] in SIZES and stop - start != wanted):
-            raise _damaged(file, f"tensor {name} has bytes {start} to {stop}, outside the file or of another size")
+        if not _fits(entry, size - 8 - length):
+            raise _damaged(file, f"tensor {name} has no dtype, shape and byte range that lie inside the file")
     return header, 8 + length
+
+
+def _fits(entry: Any, room: int) -> bool:
+    try:
+        (start, stop), shape, dtype = entry["data_offsets"], entry["shape"], entry["dtype"]
+        whole = all(isinstance(number, int) and number >= 0 for number in (start, stop, *shape))
+    except (KeyError, TypeError, ValueError):
+        return False
+    if not whole or not isinstance(dtype, str) or not start <= stop <= room:
+        return False
+    return dtype not in SIZES or stop - start == math.prod(shape) * SIZES[dtype]
 
 
 def map_tensors(file: Path) -> "dict[str, NDArray[Any]]":
