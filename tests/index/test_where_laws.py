@@ -331,6 +331,20 @@ def test_the_canonical_form_lets_the_same_rows_through_and_is_its_own(world):
         assert canonical_text(short) == canonical_text(tree), (seed, to_text(tree), short)
 
 
+def test_ranges_of_one_field_become_one_range_without_moving_an_end(world):
+    draw = random.Random(5)
+    for _ in range(500):
+        name = draw.choice(["n", "s", "t", "w"])
+        tests = [
+            Between(name, *draw.choices(LITERALS[name], k=2))
+            if draw.random() < 0.2
+            else Compare(name, draw.choice(("<", "<=", ">", ">=")), draw.choice(LITERALS[name][:4]))
+            for _ in range(draw.randint(2, 4))
+        ]
+        tree = draw.choice([And(tuple(tests)), Not(Or(tuple(tests)))])
+        assert (world.attributes.mask(canonical(tree)) == world.attributes.mask(tree)).all(), to_text(tree)
+
+
 def shuffled(tree, draw):
     """The same tree with children and values in another order, some of them twice."""
     if isinstance(tree, (And, Or)):
