@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vecsmith.atomic import new_folder
-from vecsmith.errors import ContractError, SchemaError, UsageError
+from vecsmith.errors import ContractError, UsageError
 from vecsmith.index.catalog import Catalog
-from vecsmith.index.documents import AnyDocument, Block, blocks_of, check_vectors, infer_schema
-from vecsmith.index.maker import check_contract, open_maker, open_stored, store_model
+from vecsmith.index.changes import delete_documents, put_documents
+from vecsmith.index.creation import create_folder
+from vecsmith.index.documents import AnyDocument, check_vectors
+from vecsmith.index.maker import check_contract, open_maker, open_stored
 from vecsmith.index.result import Hit, Result
 from vecsmith.index.schema import Schema
 from vecsmith.index.snapshot import Snapshot
@@ -33,7 +34,6 @@ __all__ = ["Collected", "Deleted", "Hit", "Index", "Result"]
 
 Float = NDArray[np.float32]
 GRACE_SECONDS = 600.0
-METRICS = ("cosine", "ip")
 
 
 class Deleted(NamedTuple):
@@ -93,36 +93,10 @@ class Index:
         durability   "full", or "none": no fsync, for tests and for loads that can be repeated
         raises       UsageError: neither side, or the folder exists
         """
-        target = Path(path)
-        dense = dense if dense is not None else model is not None or width is not None
-        if not lexical and not dense:
-            raise UsageError("an index needs a dense side (model or width), a lexical side, or both")
-        encoder = open_maker(model) if model is not None and dense else None
-        contract = encoder.contract if encoder is not None else None
-        metric = metric or _metric_of(contract)
-        if metric not in METRICS:
-            raise UsageError(f'metric is "{metric}"; known: {", ".join(METRICS)}')
-        settings: dict[str, Any] = {
-            "schema": None if schema is None else Schema.of(schema).to_json(),
-            "lexical": lexical,
-            "tokenizer": TOKENIZER,
-            "dense": dense,
-            "width": encoder.dimension if encoder is not None else width,
-            "metric": metric,
-            "model": None,
-            "defaults": {"mode": None, "weight": None},
-        }
-        try:
-            with new_folder(target) as folder:
-                for room in ("segments", "tombstones"):
-                    (folder / room).mkdir()
-                if encoder is not None and contract is not None:
-                    settings["model"] = store_model(encoder, model, folder)
-                    contract.write(folder)
-                Catalog(folder).create(settings, contract.to_json() if contract is not None else None)
-        except FileExistsError:
-            raise UsageError(f"{target} exists already; open it with Index.open, or name a new folder") from None
-        return cls(target, encoder, durability)
+        encoder = create_folder(
+            Path(path), model=model, schema=schema, lexical=lexical, dense=dense, width=width, metric=metric
+        )
+        return cls(Path(path), encoder, durability)
 
     @classmethod
     def open(
@@ -229,7 +203,7 @@ class Index:
         raises       SchemaError: an id that exists or stands twice, a vector or attribute that does not fit; Locked;
                      DiskFull
         """
-        return self._put(documents, vectors, on_unknown, progress, replace=False)
+        return self._put(documents, vectors, on_unknown, replace=False, progress=progress)
 
     def upsert(
         self,
@@ -240,7 +214,7 @@ class Index:
         progress: Progress = SILENT,
     ) -> int:
         """`add` that replaces documents whose ids exist; both happen in one generation."""
-        return self._put(documents, vectors, on_unknown, progress, replace=True)
+        return self._put(documents, vectors, on_unknown, replace=True, progress=progress)
 
     def delete(
         self,
@@ -258,25 +232,9 @@ class Index:
             raise UsageError("delete needs ids, where, or both")
         if isinstance(ids, str):
             raise UsageError(f'ids is the text "{ids}"; pass a list of ids')
-        writer = self._writer()
-        with writer.writing() as base:
-            missing: list[str] = []
-            rows = np.arange(base.starts[-1])
-            if ids is not None:
-                wanted = list(dict.fromkeys(ids))
-                found = base.find(wanted)
-                missing = [name for name, row in zip(wanted, found, strict=True) if row < 0]
-                rows = found[found >= 0]
-            if missing and strict:
-                raise SchemaError(f"{_listed(missing)} not in {self.path}; nothing was deleted")
-            if ids is None or where is not None:
-                masks, _ = base.masks(where)
-                rows = rows[base._joined(masks)[rows]]
-            if len(rows):
-                writer.delete_rows(rows)
-                writer.commit()
+        deleted = Deleted(*delete_documents(self._writer(), ids, where, strict))
         self.refresh()
-        return Deleted(len(rows), len(missing))
+        return deleted
 
     def search(
         self,
@@ -378,44 +336,18 @@ class Index:
         documents: "Iterable[AnyDocument | Mapping[str, Any]]",
         vectors: "NDArray[Any] | None",
         on_unknown: str,
-        progress: Progress,
         *,
         replace: bool,
+        progress: Progress,
     ) -> int:
         if isinstance(documents, (str, bytes, Mapping)):
             raise UsageError(f"documents is a {type(documents).__name__}; pass a list or iterable of documents")
         encode = self._encode_documents if self.settings["model"] is not None or self._encoder is not None else None
-        blocks: Iterable[Block] = blocks_of(documents, vectors)
-        total = len(documents) if hasattr(documents, "__len__") else None
-        writer = self._writer()
-        with writer.writing() as base, progress.task("Index", total=total, unit="documents") as task:
-            if writer.settings["schema"] is None:
-                blocks = list(blocks)
-                writer.settings["schema"] = infer_schema(blocks).to_json()
-            schema = Schema.from_json(writer.settings["schema"])
-            try:
-                count = writer.add_blocks(blocks, schema, encode, on_unknown, task.advance)
-                if count:
-                    self._meet_existing(writer, base, replace)
-                    writer.commit()
-            except BaseException:
-                writer.drop_new()
-                raise
+        count = put_documents(
+            self._writer(), documents, vectors, encode, on_unknown=on_unknown, replace=replace, progress=progress
+        )
         self.refresh()
         return count
-
-    def _meet_existing(self, writer: Writer, base: Snapshot, replace: bool) -> None:
-        """Refuse ids that exist, or mark their old rows deleted."""
-        ids = writer.new_ids()
-        found = base.find(ids)
-        if not (found >= 0).any():
-            return
-        if not replace:
-            raise SchemaError(
-                f"{_listed([ids[place] for place in np.flatnonzero(found >= 0)])} in {self.path} already; nothing was "
-                "added. Use upsert to replace them"
-            )
-        writer.delete_rows(found[found >= 0])
 
     def _search(
         self,
@@ -465,16 +397,3 @@ class Index:
 
     def _encode_documents(self, texts: Sequence[str]) -> Float:
         return self.model.encode_document(list(texts))
-
-
-def _metric_of(contract: "Contract | None") -> str:
-    """Inner product only for a model that asks for it and whose vectors have lengths."""
-    if contract is None or contract.view.get("normalised"):
-        return "cosine"
-    return "ip" if contract.view.get("similarity") == "dot" else "cosine"
-
-
-def _listed(ids: Sequence[str]) -> str:
-    """`5 ids are`, with the first 5 of them."""
-    shown = ", ".join(f'"{name}"' for name in ids[:5]) + (", ..." if len(ids) > 5 else "")
-    return f"{len(ids):,} {'id is' if len(ids) == 1 else 'ids are'} ({shown})"

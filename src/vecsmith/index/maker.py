@@ -24,11 +24,12 @@ def open_maker(model: "str | os.PathLike[str] | Encoder | Any") -> "Encoder":
 
         return open_encoder(model)
     if hasattr(model, "dimension") and hasattr(model, "encode_document"):
-        return model  # type: ignore[no-any-return]
+        encoder: Encoder = model
+        return encoder
     if hasattr(model, "contract") and hasattr(model, "encode"):
         from vecsmith.models.encoder import TorchEncoder
 
-        return TorchEncoder(model)
+        return TorchEncoder(model)  # type: ignore[arg-type]
     raise UsageError(
         f"model is {type(model).__name__}; pass a path, a name, an encoder, or what vs.load gives (a plain "
         "SentenceTransformer has no contract: load its folder with vs.load)"

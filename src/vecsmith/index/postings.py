@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vecsmith.index.flat import map_array, write_array
 from vecsmith.index.tokens import split_word, term_key, words
 
 __all__ = ["Postings", "PostingsBuilder", "merge_postings", "postings_files"]
@@ -56,13 +57,15 @@ class Postings:
         """One file per array, named after it."""
         folder.mkdir()
         for name, dtype in _DTYPES.items():
-            with open(folder / f"{name}.{_suffix(dtype)}", "wb") as file:
-                np.ascontiguousarray(getattr(self, name), dtype=dtype).tofile(file)
+            write_array(folder / f"{name}.{_suffix(dtype)}", getattr(self, name), dtype)
 
     @classmethod
     def open(cls, folder: Path) -> "Postings":
         """Map what `write` wrote."""
-        return cls(**{name: _map(folder / f"{name}.{_suffix(dtype)}", dtype) for name, dtype in _DTYPES.items()})
+        keys, starts, rows, counts, lengths = (
+            map_array(folder / f"{name}.{_suffix(dtype)}", dtype) for name, dtype in _DTYPES.items()
+        )
+        return cls(keys, starts, rows, counts, lengths)
 
 
 class PostingsBuilder:
@@ -132,19 +135,12 @@ class _WordIds(dict[str, tuple[int, ...]]):
             self.clear()
 
 
-def _join(parts: list[NDArray], dtype: type[np.generic]) -> NDArray:  # type: ignore[type-arg]
+def _join(parts: list[NDArray], dtype: type[np.generic]) -> NDArray:
     return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
 
 
 def _suffix(dtype: str) -> str:
     return dtype[1] + str(8 * int(dtype[2]))
-
-
-def _map(path: Path, dtype: str) -> NDArray:  # type: ignore[type-arg]
-    """A file as a read-only mapped array; an empty file cannot be mapped and is an empty array."""
-    if path.stat().st_size == 0:
-        return np.empty(0, dtype=dtype)
-    return np.memmap(path, dtype=dtype, mode="r").view(np.ndarray)
 
 
 def postings_files() -> Iterator[str]:
@@ -160,7 +156,7 @@ def merge_postings(parts: "Sequence[tuple[Postings, NDArray[np.bool_] | None]]")
         living = np.ones(len(part), dtype=bool) if alive is None else alive
         number = np.cumsum(living) - 1 + first
         keep = living[part.rows]
-        keys.append(np.repeat(part.keys, np.diff(part.starts.astype(np.int64)))[keep])
+        keys.append(np.repeat(part.keys, np.diff(part.starts).astype(np.int64))[keep])
         rows.append(number[part.rows][keep].astype(np.uint32))
         counts.append(part.counts[keep])
         lengths.append(part.lengths[living])

@@ -135,7 +135,7 @@ class SegmentBuilder:
 class Segment:
     """The mapped files of one segment; immutable, shared by all snapshots of a process."""
 
-    _open: "ClassVar[weakref.WeakValueDictionary[Path, Segment]]" = weakref.WeakValueDictionary()
+    _open: ClassVar[weakref.WeakValueDictionary[Path, "Segment"]] = weakref.WeakValueDictionary()
 
     def __init__(self, folder: Path, body: Mapping[str, Any], schema: Schema) -> None:
         for name, written in body["files"].items():
@@ -176,7 +176,8 @@ class Segment:
         place = np.searchsorted(self._keys, keys)
         hit = np.flatnonzero(self._keys[np.minimum(place, len(self._keys) - 1)] == keys)
         rows = self._key_rows[place[hit]].astype(np.int64)
-        same = np.array([name == ids[which] for name, which in zip(self.ids(rows), hit, strict=True)], dtype=bool)
+        names = self.ids(rows)
+        same = np.array([name == ids[int(which)] for name, which in zip(names, hit, strict=True)], dtype=np.bool_)
         found[hit[same]] = rows[same]
         for which in hit[~same]:  # several ids share a key: one in 2^64 pairs
             for at in range(int(place[which]) + 1, len(self._keys)):

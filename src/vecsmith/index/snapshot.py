@@ -23,6 +23,7 @@ from vecsmith.index.schema import Schema
 from vecsmith.index.segment import Segment, id_keys
 from vecsmith.index.tombstones import read_alive
 from vecsmith.index.where import Field, as_tree
+from vecsmith.index.where_canonical import canonical_text
 
 if TYPE_CHECKING:
     from vecsmith.index.where_tree import Tree
@@ -61,7 +62,7 @@ class Snapshot:
             segment.rows if alive is None else int(alive.sum())
             for segment, alive in zip(self.segments, self.alive, strict=True)
         )
-        self._masks: dict[Any, tuple[list[Mask | None], int]] = {}
+        self._masks: dict[str, tuple[list[Mask | None], int]] = {}
 
     def __enter__(self) -> "Snapshot":
         return self
@@ -75,7 +76,8 @@ class Snapshot:
     @property
     def width(self) -> int | None:
         """Components of a vector; None without a dense side, or before the first add."""
-        return self.settings["width"]  # type: ignore[no-any-return]
+        width: int | None = self.settings["width"]
+        return width
 
     def search(
         self,
@@ -154,7 +156,8 @@ class Snapshot:
     def masks(self, where: "str | Tree | Field | None") -> tuple[list[Mask | None], int]:
         """Per segment the rows that live and pass (None: all of them), and how many."""
         tree = as_tree(where, self.schema)
-        found = self._masks.get(tree)
+        key = canonical_text(tree)
+        found = self._masks.get(key)
         if found is None:
             everything = where is None
             masks: list[Mask | None] = []
@@ -168,8 +171,12 @@ class Snapshot:
             found = masks, passing
             while len(self._masks) >= KEPT_FILTERS:
                 self._masks.pop(next(iter(self._masks)))
-            self._masks[tree] = found
+            self._masks[key] = found
         return found
+
+    def allowed(self, where: "str | Tree | Field | None") -> Mask:
+        """Which rows live and pass: bool [all rows]."""
+        return self._joined(self.masks(where)[0])
 
     def find(self, ids: Sequence[str]) -> Rows:
         """The living row of each id, -1 where there is none: int64 [m]."""
