@@ -1,4 +1,4 @@
-"""What an objective reads: the distinct inputs of both sides of a batch, and the index tensors that tie rows to them."""
+"""What an objective reads: the distinct inputs of both sides of a batch, and the indices that tie rows to them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace

@@ -13,6 +13,8 @@ from vecsmith.errors import NotEnoughData
 
 __all__ = ["Draw", "EpochSampler", "Source"]
 
+MOST = 2**63 - 1
+
 
 @dataclass(frozen=True)
 class Source:
@@ -71,10 +73,11 @@ class EpochSampler:
         """All batches of an epoch, in order."""
         batches = [(number, rows) for number in range(len(self.sources)) for rows in self._take(number, epoch)]
         order = np.random.default_rng([self.seed, epoch, 1]).permutation(len(batches))
-        return [
-            Draw(*batches[place], seed=(self.seed * 1_000_003 + epoch) * 1_000_003 + turn & 0x7FFFFFFFFFFFFFFF)
-            for turn, place in enumerate(order)
-        ]
+        draws = []
+        for turn, place in enumerate(order):
+            number, rows = batches[place]
+            draws.append(Draw(number, rows, seed=(self.seed * 1_000_003 + epoch) * 1_000_003 + turn & MOST))
+        return draws
 
     def left_out(self) -> int:
         """Records of one epoch that stand in no full batch."""
@@ -110,7 +113,8 @@ def apart(order: np.ndarray, groups: np.ndarray, size: int) -> list[np.ndarray]:
     groups   int64 [n], -1 for none
     """
     batches: list[list[int]] = []
-    first_open, after = 0, {}
+    first_open = 0
+    after: dict[int, int] = {}  # group -> the first batch without it
     for place in order.tolist():
         group = int(groups[place])
         target = max(first_open, after.get(group, 0)) if group >= 0 else first_open

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -145,7 +145,7 @@ class EpochLoader(DataLoader):  # type: ignore[type-arg]
         super().__init__(
             _Draws(rows),  # type: ignore[arg-type]
             batch_sampler=sampler,  # type: ignore[arg-type]
-            collate_fn=collate,
+            collate_fn=cast(Any, collate),
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # its own, so that iterating draws nothing from the model's

@@ -45,8 +45,7 @@ class EncodedLoss(CachedLossMixin, nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The loss; the numbers of its objective are in `parts` afterwards."""
-        assert batch.queries.features is not None and batch.documents.features is not None
-        sides = [dict(batch.queries.features), dict(batch.documents.features)]
+        sides = [dict(batch.queries.features or {}), dict(batch.documents.features or {})]
         self._batch = batch
         if self.uses_gradient_cache:
             return self.forward_cached([with_lengths(side) for side in sides])

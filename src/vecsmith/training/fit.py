@@ -1,20 +1,19 @@
 """Run the stages of a recipe: a start model and data to a model folder. Killed, it goes on from its last checkpoint."""
 
 import difflib
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vecsmith.atomic import write_json, write_text
-from vecsmith.errors import MissingExtra, UsageError
+from vecsmith.errors import ContractError, MissingExtra
 from vecsmith.progress import SILENT, Progress
 from vecsmith.training.card import card
-from vecsmith.training.lock import make_lock, read_lock, recipe_hash, write_lock
+from vecsmith.training.lock import make_lock, write_lock
 from vecsmith.training.recipe import Recipe, StageSpec
+from vecsmith.training.run_folder import RunFolder, barrier, is_first
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -56,7 +55,7 @@ def fit(
     from vecsmith.training.sets import open_sets
 
     output = Path(output)
-    run = _Run(recipe, output, output.with_name(f".{output.name}.run"))
+    run = RunFolder(recipe, output, output.with_name(f".{output.name}.run"))
     sets = open_sets(recipe, data, progress)
     lock_data = {
         each.columns.name: {
@@ -78,7 +77,7 @@ def fit(
             run.load_stage(encoder, number)
             continue
         facts = _train_stage(recipe, number, stage, encoder, chosen, run, progress)
-        judged = judge(encoder) if judge else None
+        judged: Any = judge(encoder) if judge else None
         facts["judged"] = judged.to_dict() if hasattr(judged, "to_dict") else judged
         stages = run.finish_stage(encoder, number, facts)
     lock = make_lock(recipe.to_yaml(), seed=recipe.seed, base=base, data=lock_data)
@@ -93,7 +92,7 @@ def _train_stage(
     stage: StageSpec,
     encoder: "SentenceTransformer",
     sets: "list[TrainingSet]",
-    run: "_Run",
+    run: RunFolder,
     progress: Progress,
 ) -> dict[str, Any]:
     """One stage, from its last checkpoint where there is one; returns its facts."""
@@ -175,10 +174,7 @@ def _start_model(recipe: Recipe, model: "SentenceTransformer | None") -> "tuple[
         from vecsmith.models.load import load
 
         model = load(recipe.model.base)
-    contract = getattr(model, "contract", None)
-    base = {"name": recipe.model.base, "fingerprint": getattr(contract, "fingerprint", None)}
-    if contract is not None and (licence := contract.record.get("licence")):
-        base["licence"] = licence
+    base = {"name": recipe.model.base, **_facts_of(model)}
     if recipe.model.max_seq_length:
         model.max_seq_length = recipe.model.max_seq_length
     if recipe.prompts:
@@ -188,6 +184,16 @@ def _start_model(recipe: Recipe, model: "SentenceTransformer | None") -> "tuple[
     for number, pattern in enumerate(recipe.model.freeze):
         _freeze(recipe, model, pattern, number)
     return model, base
+
+
+def _facts_of(model: "SentenceTransformer") -> dict[str, Any]:
+    """Fingerprint and licence of a start model that has a contract; nothing for one built in memory."""
+    try:
+        contract: Any = model.contract
+    except (AttributeError, ContractError):
+        return {"fingerprint": None}
+    licence = contract.record.get("licence")
+    return {"fingerprint": contract.fingerprint, **({"licence": licence} if licence else {})}
 
 
 def _add_adapter(recipe: Recipe, model: "SentenceTransformer") -> None:
@@ -212,15 +218,15 @@ def _freeze(recipe: Recipe, model: "SentenceTransformer", pattern: str, number: 
 
 
 def _write_model(
-    recipe: Recipe, encoder: "SentenceTransformer", lock: dict[str, Any], stages: list[dict[str, Any]], run: "_Run"
+    recipe: Recipe, encoder: "SentenceTransformer", lock: dict[str, Any], stages: list[dict[str, Any]], run: RunFolder
 ) -> None:
     """The model folder, whole or not at all; written by rank 0."""
-    from vecsmith.training.encoding import world
+    from vecsmith.models.save import save
 
-    if world()[0] == 0:
+    if is_first():
         encoder.eval()
-        run.output.parent.mkdir(parents=True, exist_ok=True)
-        encoder.save(str(run.output))
+        lineage = (recipe.model.base,)
+        save(encoder, run.output, name=recipe.name, licence=recipe.licence, lineage=lineage, replace=True)
         facts = {
             "dimension": encoder.get_embedding_dimension(),
             "max_length": encoder.max_seq_length,
@@ -231,97 +237,7 @@ def _write_model(
         write_json(run.output / "training.json", {"stages": stages})
         write_lock(run.output, lock)  # last: a folder with a lock is finished
         shutil.rmtree(run.work, ignore_errors=True)
-    _barrier()
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A run's own folder beside its output: the resolved recipe, finished stages, checkpoints."""
-
-    recipe: Recipe
-    output: Path
-    work: Path
-
-    def check(self, data: Mapping[str, Any], *, resume: bool, force: bool) -> str:
-        """ "finished", "going on" or "new"; a changed recipe or other data are refused with what changed."""
-        text, now = self.recipe.to_yaml(), {name: each["fingerprint"] for name, each in data.items()}
-        lock = read_lock(self.output)
-        if self.output.exists() and any(self.output.iterdir()) and lock is None and not force:
-            raise UsageError(f"{self.output} is there and is no model of vecsmith train; choose another --output")
-        if lock is not None and resume:
-            before = {name: each["fingerprint"] for name, each in lock["data"].items()}
-            if lock["recipe"] == recipe_hash(text) and before == now:
-                return "finished"
-            if not force:
-                old = (self.output / "recipe.yaml").read_text(encoding="utf-8")
-                raise UsageError(_changed(self.output, old, text, before, now))
-        state = self._state()
-        if state and resume:
-            if (state["recipe"] != text or state["data"] != now) and not force:
-                raise UsageError(_changed(self.output, state["recipe"], text, state["data"], now))
-            if state["recipe"] == text and state["data"] == now:
-                return "going on"
-        if _first():
-            shutil.rmtree(self.work, ignore_errors=True)
-            self.work.mkdir(parents=True)
-            write_json(self.work / "run.json", {"recipe": text, "data": now, "stages": []})
-        _barrier()
-        return "new"
-
-    def stages(self) -> list[dict[str, Any]]:
-        """Facts of the finished stages."""
-        return list((self._state() or {"stages": []})["stages"])
-
-    def finish_stage(self, encoder: "SentenceTransformer", number: int, facts: dict[str, Any]) -> list[dict[str, Any]]:
-        """Keep the weights after a stage, then say that it is finished, then drop its checkpoints."""
-        from safetensors.torch import save_file
-
-        from vecsmith.training.trainer import own_copies, trained
-
-        state = self._state() or {"stages": []}
-        state["stages"] = [*state["stages"][:number], facts]
-        if _first():
-            self.work.mkdir(parents=True, exist_ok=True)
-            save_file(own_copies(trained(encoder)), self.work / f"stage-{number}.safetensors")
-            write_json(self.work / "run.json", state)
-            shutil.rmtree(self.work / f"stage-{number}", ignore_errors=True)
-        _barrier()
-        return list(state["stages"])
-
-    def load_stage(self, encoder: "SentenceTransformer", number: int) -> None:
-        """The weights after a finished stage."""
-        from vecsmith.training.trainer import load_trained
-
-        load_trained(encoder, self.work / f"stage-{number}.safetensors")
-
-    def _state(self) -> dict[str, Any] | None:
-        try:
-            value: dict[str, Any] = json.loads((self.work / "run.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
-        return value
-
-
-def _changed(output: Path, old: str, new: str, old_data: Mapping[str, Any], new_data: Mapping[str, Any]) -> str:
-    lines = list(
-        difflib.unified_diff(old.splitlines(), new.splitlines(), "the run's recipe", "this recipe", "", "", 1, "")
-    )
-    data = [name for name in {**old_data, **new_data} if old_data.get(name) != new_data.get(name)]
-    what = "\n".join(lines) + (f"\ndata that changed: {', '.join(data)}" if data else "")
-    return f"{output} is a run of another recipe or other data:\n{what}\nStart over with --force, or choose another --output"
-
-
-def _first() -> bool:
-    from vecsmith.training.encoding import world
-
-    return world()[0] == 0
-
-
-def _barrier() -> None:
-    from torch import distributed
-
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()
+    barrier()
 
 
 def _require_training() -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
@@ -35,10 +35,10 @@ class DataSpec(_Strict):
     format: str | None = None
     split: str | None = None
     kind: Kind | None = None
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0)
     in_batch: bool = True
     distinct_groups: bool = False
-    limit: int | None = Field(None, gt=0)
+    limit: int | None = Field(default=None, gt=0)
     columns: dict[str, Any] = {}
 
 
@@ -47,7 +47,7 @@ class ModelSpec(_Strict):
 
     base: str = "default"
     modules: list[Entry] = []
-    max_seq_length: int | None = Field(None, gt=0)
+    max_seq_length: int | None = Field(default=None, gt=0)
     peft: dict[str, Any] | None = None
     freeze: list[str] = []
 
@@ -56,12 +56,17 @@ class StageSpec(_Strict):
     """One training run: objectives per kind, `train` = TrainingArguments verbatim, `cache` = gradient caching chunk."""
 
     name: str = "train"
-    objective: dict[Kind, list[Entry]]
+    objective: dict[str, list[Entry]]
     wrap: list[Entry] = []
     train: dict[str, Any] = {}
-    cache: int | None = Field(None, gt=0)
-    checkpoint_seconds: float | None = Field(30.0, ge=0)
+    cache: int | None = Field(default=None, gt=0)
+    checkpoint_seconds: float | None = Field(default=30.0, ge=0)
     data: list[str] | None = None
+
+    @field_validator("objective")
+    @classmethod
+    def _kinds(cls, value: dict[str, list[Entry]]) -> dict[str, list[Entry]]:
+        return {_one_of(kind, get_args(Kind), "kind"): entries for kind, entries in value.items()}
 
     @field_validator("objective", "wrap", mode="before")
     @classmethod
@@ -81,15 +86,20 @@ class Recipe(_Strict):
 
     name: str
     paper: dict[str, str] | None = None
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     licence: str = "unknown"
-    prompts: dict[Literal["query", "document"], str] = {}
-    model: ModelSpec = ModelSpec()
+    prompts: dict[str, str] = {}
+    model: ModelSpec = Field(default_factory=ModelSpec)
     data: list[DataSpec] = []
     stages: list[StageSpec] = Field(min_length=1)
     merge: dict[str, Any] | None = None
     evaluate: list[dict[str, Any]] = []
     notes: str | None = None
+
+    @field_validator("prompts")
+    @classmethod
+    def _sides(cls, value: dict[str, str]) -> dict[str, str]:
+        return {_one_of(side, ("query", "document"), "prompt"): text for side, text in value.items()}
 
     _lines: Lines = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)
@@ -227,6 +237,8 @@ def _first_error(error: ValidationError, lines: Lines, file: Path) -> RecipeErro
         words = f'unknown key "{path[-1]}"{room}{_near(str(path[-1]), known)} (known: {", ".join(sorted(known))})'
     elif first["type"] == "missing":
         words = f'"{dotted}" is missing'
+    elif first["type"] == "value_error":
+        words = f"{dotted}: {first['ctx']['error']}"
     else:
         words = f"{dotted} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
     return RecipeError(words, file=where or file, line=line)
@@ -246,6 +258,12 @@ def _place(lines: Lines, path: Sequence[str | int]) -> tuple[str | None, int | N
         if (found := lines.get(tuple(path[:end]))) is not None:
             return found
     return None, None
+
+
+def _one_of(name: str, known: Sequence[str], what: str) -> str:
+    if name not in known:
+        raise ValueError(f'"{name}" is no {what}{_near(name, known)} (known: {", ".join(known)})')
+    return name
 
 
 def _near(name: str, known: Any) -> str:

@@ -31,7 +31,7 @@ def open_sets(
     else:
         named = {spec.name or spec.path: spec for spec in recipe.data}
         opened = {name: (named.get(name) or DataSpec(path=name), dataset) for name, dataset in data.items()}
-    trained_kinds = {kind for stage in recipe.stages for kind in stage.objective}
+    trained_kinds: set[str] = {kind for stage in recipe.stages for kind in stage.objective}
     return [each for name, (spec, dataset) in opened.items() for each in _sets(name, spec, dataset, trained_kinds)]
 
 

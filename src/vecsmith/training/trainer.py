@@ -71,7 +71,7 @@ class BatchTrainer(SentenceTransformerTrainer):
         super().__init__(
             model=model,
             args=args,
-            train_dataset=_Nothing(sum(len(source.rows) for source in self.sampler.sources)),  # type: ignore[arg-type]
+            train_dataset=_Nothing(sum(len(source.rows) for source in self.sampler.sources)),
             loss=EncodedLoss(model, self._objective(objective), mini_batch_size),
             data_collator=Collator(self.sets, model, prompts=prompts),  # type: ignore[arg-type]
             callbacks=[_Steps(task, save_seconds)],
@@ -164,7 +164,7 @@ class BatchTrainer(SentenceTransformerTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """The trained parameters and all buffers, and the objective's state."""
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         save_file(own_copies(trained(self.model)), folder / WEIGHTS)
         if self.objective_state:
@@ -174,7 +174,7 @@ class BatchTrainer(SentenceTransformerTrainer):
         """Marked complete only when all of it is written: a killed run goes on from the one before."""
         super()._save_checkpoint(model, trial)
         if self.args.should_save:
-            folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
             write_json(folder / COMPLETE, {"step": self.state.global_step})
 
     def _load_from_checkpoint(self, checkpoint_path: str, model: nn.Module | None = None) -> None:

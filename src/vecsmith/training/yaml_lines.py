@@ -34,6 +34,7 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], Lines]:
     if not isinstance(values, dict):
         raise RecipeError("a recipe is a mapping of keys (name, model, data, stages, ...)", file=file, line=1)
     lines: Lines = {}
+    assert node is not None  # a mapping was read from it
     _walk(node, (), lines, file)
     return values, lines
 
@@ -85,7 +86,7 @@ def set_value(values: dict[str, Any], assignment: str, lines: Lines) -> None:
         if last:
             place[key] = yaml.safe_load(text) if text.strip() else None
         else:
-            place = place[key] if isinstance(place, list) else place.setdefault(key, {})
+            place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
         lines[tuple(keys[: depth + 1])] = lines.get(tuple(keys[: depth + 1]), (source, None))
     lines[tuple(keys)] = (source, None)
 
