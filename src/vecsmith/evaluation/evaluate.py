@@ -98,8 +98,7 @@ def dataset_tasks(dataset: "Dataset") -> list[tuple[Task, Data]]:
     raises   NotEnoughData: it holds none of them
     """
     found: list[tuple[str, Data]] = []
-    records = dataset.records.to_pylist()
-    kinds = {record["kind"] for record in records}
+    kinds = set(dataset.records["kind"].unique().to_pylist())
     if "retrieval" in kinds:
         judged, documents = dataset.judgements(), dataset.documents
         texts = dataset.texts(documents.inputs)
@@ -107,7 +106,7 @@ def dataset_tasks(dataset: "Dataset") -> list[tuple[Task, Data]]:
         data = Retrieval(rows, judged.query_texts, list(judged.document_ids), list(texts), judged.relevance)
         found.append(("retrieval", data))
     if "scored" in kinds:
-        scored = [record for record in records if record["kind"] == "scored" and record["positives"]]
+        scored = [record for record in _records(dataset, "scored") if record["positives"]]
         left = dataset.texts([record["query"] for record in scored])
         right = dataset.texts([record["positives"][0] for record in scored])
         found.append(("scored", Pairs(left, right, [float((record["scores"] or [0.0])[0]) for record in scored])))
@@ -124,6 +123,14 @@ def dataset_tasks(dataset: "Dataset") -> list[tuple[Task, Data]]:
         (Task(dataset.name if plain else f"{dataset.name} {kind}", kind, (), metric=metrics[kind]), data)
         for kind, data in found
     ]
+
+
+def _records(dataset: "Dataset", kind: str) -> list[dict[str, Any]]:
+    import pyarrow.compute as pc
+
+    records = dataset.records.filter(pc.equal(dataset.records["kind"], kind))
+    rows: list[dict[str, Any]] = records.select(["query", "positives", "scores", "label", "split"]).to_pylist()
+    return rows
 
 
 def _labelled(dataset: "Dataset", records: list[dict[str, Any]]) -> Labelled:

@@ -244,7 +244,7 @@ def _score_table(report: Report) -> list[str]:
         ends = "" if interval is None else f"[{interval.low:.3f}, {interval.high:.3f}]"
         line += f" {scores.value:>7.4f}  {ends:<14}"
         if result.published is not None:
-            line += f" {result.published:>9.4f} {(scores.value or 0) - result.published:>+8.4f}"
+            line += f" {result.published:>9.4f} {round((scores.value or 0) - result.published, 4) + 0.0:>+8.4f}"
         lines.append(line.rstrip())
     if report.mean is not None and len(report.results) > 1:
         lines.append(f"{'mean':<22} {'':<12} {report.mean:>7.4f}")
