@@ -111,9 +111,7 @@ def dataset_tasks(dataset: "Dataset") -> list[tuple[Task, Data]]:
         right = dataset.texts([record["positives"][0] for record in scored])
         found.append(("scored", Pairs(left, right, [float((record["scores"] or [0.0])[0]) for record in scored])))
     if "class" in kinds:
-        found.append(
-            ("classification", _labelled(dataset, [record for record in records if record["kind"] == "class"]))
-        )
+        found.append(("classification", _labelled(dataset, _records(dataset, "class"))))
     if not found:
         have = ", ".join(sorted(kinds)) or "no records"
         raise NotEnoughData(f"dataset {dataset.name} has {have}; retrieval, scored and class records can be judged")
