@@ -140,6 +140,7 @@ def test_a_text_is_read_as_its_tree(text, tree):
         ("year between 1", 15, "expected `and`"),
         ("year is 5", 9, "expected `null` or `distinct from`"),
         ("not", 4, "found the end, expected a field"),
+        ("package = '\ud800'", 12, "broken unicode"),
         ("and = 3", 1, "takes backticks: `and`"),
         ("größe = 1", 3, "takes backticks"),
         ("year = :y", 8, "the parameter :y has no value"),

@@ -69,6 +69,8 @@ def tokens_of(text: str) -> list[Token]:
     """All tokens and one of kind "end"; raises WhereError with the column of what cannot stand in a filter."""
     if len(text) > MAX_TEXT:
         raise WhereError(f"{len(text):,} characters; at most {MAX_TEXT:,}. Pass long lists as parameters: in :values")
+    if broken := re.search("[\ud800-\udfff]", text):
+        raise WhereError("broken unicode; no stored text can hold it", column=broken.start() + 1)
     tokens, at = [], 0
     while at < len(text):
         if space := _SPACE.match(text, at):
