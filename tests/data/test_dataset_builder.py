@@ -88,37 +88,33 @@ def test_all_fields_of_a_record_come_back():
     assert record == {"query": 0, "positives": [1], "negatives": [2], "dataset": "x", **fields}
 
 
+def build_documents(rows, folder=None, **options):
+    """Documents of (id, text, file, row)."""
+    with Dataset.build(name="x", folder=folder, **options) as builder:
+        for name, text, file, row in rows:
+            builder.add_document(name, text, origin=(file, row))
+        return builder.finish()
+
+
 @pytest.mark.parametrize("block", [1, 65536])
 def test_an_id_that_stands_twice_names_both_rows(monkeypatch, block):
     monkeypatch.setattr(dataset_builder, "BLOCK_ROWS", block)
-    with pytest.raises(
-        DataError, match=r'^b\.csv, row 9: document id "x" stands in row 3 of a\.csv too; an id names one'
-    ):
-        with Dataset.build(name="x") as builder:
-            builder.add_document("w", "one", origin=("a.csv", 2))
-            builder.add_document("x", "two", origin=("a.csv", 3))
-            builder.add_document("y", "three", origin=("b.csv", 8))
-            builder.add_document("x", "two", origin=("b.csv", 9))
-            builder.finish()
+    rows = [("w", "1", "a.csv", 2), ("x", "2", "a.csv", 3), ("y", "3", "b.csv", 8), ("x", "2", "b.csv", 9)]
+    with pytest.raises(DataError, match=r'^b\.csv, row 9: document id "x" stands in row 3 of a\.csv too; an id names'):
+        build_documents(rows)
 
 
 def test_the_first_of_two_repeated_ids_is_the_one_in_the_message():
     with pytest.raises(DataError, match=r'row 3: document id "b" stands in row 1 too'):
-        with Dataset.build(name="x") as builder:
-            for row, name in enumerate(["b", "a", "b", "a"], 1):
-                builder.add_document(name, f"text {row}", origin=("t.csv", row))
-            builder.finish()
+        build_documents([(name, f"text {row}", "t.csv", row) for row, name in enumerate(["b", "a", "b", "a"], 1)])
+
+
+DOCUMENTS = [("a", {}, None), ("a", {}, None), ("a", {"y": 1}, None), ("a", {}, "g"), ("b", {}, None)]
 
 
 def test_documents_without_ids_that_agree_in_all_are_one():
     with Dataset.build(name="x") as builder:
-        for text, attributes, group in [
-            ("a", {}, None),
-            ("a", {}, None),
-            ("a", {"y": 1}, None),
-            ("a", {}, "g"),
-            ("b", {}, None),
-        ]:
+        for text, attributes, group in DOCUMENTS:
             builder.add_document(None, text, attributes, group)
         documents = builder.finish().documents
     assert len(documents) == 4
@@ -153,9 +149,10 @@ def test_an_attribute_cannot_take_the_name_of_a_column_of_ours():
 
 
 def test_an_attribute_of_no_type_names_its_document():
-    with pytest.raises(DataError, match='document "a", attribute "place": dict is no attribute type'):
-        with Dataset.build(name="x") as builder:
-            builder.add_document("a", "text", {"place": {"lat": 1}})
+    with Dataset.build(name="x") as builder:
+        builder.add_document("a", "text", {"place": "here"})
+        builder.add_document("b", "text", {"place": {"lat": 1}})
+        with pytest.raises(DataError, match='document "b", attribute "place": dict is no attribute type'):
             builder.finish()
 
 
@@ -174,11 +171,8 @@ def test_a_builder_left_without_finish_leaves_nothing(tmp_path):
 
 def test_an_error_while_finishing_leaves_the_old_dataset(tmp_path):
     build([("a", ["b"], [])], tmp_path / "set")
-    with pytest.raises(DataError, match="stands in an earlier document too"):
-        with Dataset.build(name="x", folder=tmp_path / "set", replace=True) as builder:
-            builder.add_document("a", "one")
-            builder.add_document("a", "two")
-            builder.finish()
+    with pytest.raises(DataError, match="stands in row 1 too"):
+        build_documents([("a", "one", "t", 1), ("a", "two", "t", 2)], tmp_path / "set", replace=True)
     assert os.listdir(tmp_path) == ["set"]
     assert len(Dataset.open(tmp_path / "set").records) == 1
 

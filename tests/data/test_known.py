@@ -11,11 +11,14 @@ from vecsmith.errors import LimitExceeded
 
 
 def rows_by_dict(batches):
+    """(row, is new) of each id."""
     seen, result = {}, []
     for batch in batches:
-        result.append(
-            [(seen[pair], False) if pair in seen else (seen.setdefault(pair, len(seen)), True) for pair in batch]
-        )
+        found = []
+        for pair in batch:
+            found.append((seen.get(pair, len(seen)), pair not in seen))
+            seen.setdefault(pair, len(seen))
+        result.append(found)
     return result
 
 
