@@ -22,8 +22,10 @@ def command(
     where: Annotated[str | None, typer.Option(help="A filter: \"package = 'email' and length > 40\".")] = None,
     k: Annotated[int, typer.Option("--k", "-k", help="How many.")] = 10,
     mode: Annotated[str | None, typer.Option(help="dense, lexical or fused; by default the index's own.")] = None,
-    model: Annotated[str | None, typer.Option(help="Another copy of the index's model; its contract is checked.")] = None,
-    fields: Annotated[str | None, typer.Option(help="Attributes to show: year,tags. Needs no model to read.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Another copy of the index's model; its contract is checked.")
+    ] = None,
+    fields: Annotated[str | None, typer.Option(help="Attributes to show: year,tags.")] = None,
     offset: Annotated[int, typer.Option(help="Leave out that many of the best.")] = 0,
     as_json: JSON = False,
 ) -> None:
@@ -49,9 +51,10 @@ def lines_of(result: "Result", names: list[str] | None, width: int) -> list[str]
     """Score, id, heading or summary, snippet; the last line says how many of how many, how sure and how long."""
     hits = list(result)
     column = min(max((len(hit.id) for hit in hits), default=0), 40)
+    digits = 2 if not hits or abs(hits[0].score) >= 0.1 else 4  # fused by ranks, scores are small
     lines = []
     for hit in hits:
-        head = f"{hit.score:.2f}  {hit.id:<{column}}  "
+        head = f"{hit.score:.{digits}f}  {hit.id:<{column}}  "
         lines.append(f"{head}{_cut(_heading(hit), max(20, width - len(head)))}".rstrip())
         rest = _rest(hit)
         if rest:

@@ -21,9 +21,14 @@ _OWN_KEYS = ("id", "text", "group", "split", "input", "vector")
 class AnyDocument(Protocol):
     """What `data.dataset.Document` offers."""
 
-    id: str
-    text: str
-    attributes: dict[str, Any]
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def attributes(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
