@@ -199,6 +199,15 @@ def test_codes_that_point_nowhere_are_damage_not_an_answer(tmp_path):
         Attributes.open(tmp_path).column("s")
 
 
+def test_lists_that_point_outside_the_rows_are_damage_not_an_answer(tmp_path):
+    (path,) = write_attributes(tmp_path, {"s": [["a"], ["b"]]}, Schema.of({"s": set}), ["x", "y"])
+    store = Attributes.open(tmp_path)
+    place = store._start + store._places["s"]["posting"][2]
+    path.write_bytes(path.read_bytes()[:place] + b"\x55" + path.read_bytes()[place + 1 :])
+    with pytest.raises(Damaged, match="vecsmith index verify"):
+        Attributes.open(tmp_path).mask(HasAny("s", ("a", "b")))
+
+
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     (path,) = write_attributes(tmp_path, COLUMNS, SCHEMA, IDS)
     before = path.read_bytes()

@@ -129,10 +129,15 @@ class Attributes:
     def mask(self, tree: Tree) -> NDArray[np.bool_]:
         """Which rows pass: bool [n], a new array. Three-valued inside; unknown does not pass.
 
-        raises   WhereError: a field or value that does not fit the schema
+        raises   WhereError: a field or value that does not fit the schema; Damaged: lists that point outside the rows
         """
         check(tree, self.schema)
-        return mask_of(tree, self)
+        try:
+            return mask_of(tree, self)
+        except IndexError as error:
+            raise Damaged(
+                f"{self.path}: its inverted lists are broken ({error}); run: vecsmith index verify"
+            ) from error
 
     def values(self, field: str, rows: Sequence[int] | NDArray[Any]) -> list[Any]:
         """The values of some rows: str, int, float, bool, datetime in UTC, sorted list of str, or None."""

@@ -110,8 +110,8 @@ def _way_out(field: str, kind: str, value: Value) -> str:
         return (
             f"write date '{value}' or timestamp '{value}T00:00:00Z'" if len(value) == 10 else "write date '2015-01-31'"
         )
-    if kind == "bool" and isinstance(value, int):
-        return f"write {field} = {'true' if value else 'false'}"
+    if kind == "bool":
+        return f"write {field} = {'false' if str(value).lower() in ('0', 'false', 'no') else 'true'}"
     if kind == "string":
         return f"write it in single quotes: '{_written(value).strip(chr(39))}'"
     if kind in ("int", "float") and isinstance(value, str):

@@ -42,6 +42,8 @@ _REFUSED = {
 }
 for _sign in "*/%+-^":
     _REFUSED[_sign] = "arithmetic is not part of a filter; compute the value first, or pass it as a parameter"
+_REFUSED["-"] += "; a field name with - takes backticks: `a-b`"
+_REFUSED["."] = "a field name with a point takes backticks: `a.b`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def _token(text: str, at: int) -> tuple[Token, int]:
     if text[at] in "'`":
         return _quoted(text, at)
     for sign in (text[at : at + 2], text[at]):
-        starts_number = sign in ("+", "-") and re.match(r"[+-]\.?[0-9]", text[at : at + 3])
+        starts_number = re.match(r"[+-]?\.?[0-9]", text[at : at + 3])
         if (
             sign in _REFUSED
             and not starts_number

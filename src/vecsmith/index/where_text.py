@@ -19,18 +19,15 @@ comments. `(...) is not true` and tests of `id` are [ours]: they write what a tr
 so that values of any text need no quoting.
 """
 
-import difflib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from vecsmith.errors import WhereError
 from vecsmith.index.values import article
 from vecsmith.index.where_check import check, check_leaf
+from vecsmith.index.where_cursor import Cursor
 from vecsmith.index.where_lexer import Token, tokens_of
-from vecsmith.index.where_literals import read_date, read_number, read_timestamp
 from vecsmith.index.where_tree import (
     MAX_DEPTH,
-    MAX_VALUES,
     And,
     Between,
     Compare,
@@ -48,9 +45,7 @@ from vecsmith.index.where_tree import (
     Or,
     StartsWith,
     Tree,
-    Value,
     check_limits,
-    literal,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +55,6 @@ __all__ = ["RESERVED_WORDS", "parse_where"]
 
 RESERVED_WORDS = frozenset({"and", "or", "not", "in", "is", "null", "true", "false", "between"})
 _FLIPPED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_SPELLINGS = {"==": "=", "<>": "!="}
 _PATTERN_WORDS = frozenset({"like", "ilike", "regexp", "rlike", "similar", "matches", "glob"})
 
 
@@ -83,40 +77,8 @@ def parse_where(text: str, schema: "Schema | None" = None, /, **parameters: obje
     return tree
 
 
-class _Parser:
+class _Parser(Cursor):
     """One descent over the tokens; every method begins at `self.token` and ends after what it read."""
-
-    def __init__(self, tokens: list[Token], schema: "Schema | None", parameters: dict[str, object]) -> None:
-        self.tokens, self.schema, self.parameters = tokens, schema, parameters
-        self.at = self.depth = 0
-        self.used: set[str] = set()
-
-    @property
-    def token(self) -> Token:
-        return self.tokens[self.at]
-
-    @property
-    def next(self) -> Token:
-        return self.tokens[min(self.at + 1, len(self.tokens) - 1)]
-
-    def take(self) -> Token:
-        """The token here; go on to the next."""
-        token = self.token
-        self.at = min(self.at + 1, len(self.tokens) - 1)
-        return token
-
-    def accept(self, *words: str) -> bool:
-        """Go past these keywords or signs where they stand here in this order."""
-        here = self.tokens[self.at : self.at + len(words)]
-        fits = len(here) == len(words) and all(
-            (token.word or (token.text if token.kind == "sign" else "")) == word
-            for token, word in zip(here, words, strict=True)
-        )
-        self.at += len(words) if fits else 0
-        return fits
-
-    def fail(self, words: str, token: Token | None = None) -> NoReturn:
-        raise WhereError(words, column=(token or self.token).column)
 
     def whole(self) -> Tree:
         tree = self.either()
@@ -124,8 +86,10 @@ class _Parser:
             hint = ""
             if self.token.text == ")":
                 hint = "; it closes nothing"
-            elif self.token.word in _PATTERN_WORDS:
-                hint = "; patterns are not supported, `starts with 'text'` is"
+            elif self.is_comparison(self.token):
+                hint = "; comparisons do not chain, write `between 3 and 5`"
+            elif self.token.text == ",":
+                hint = "; a list takes `in (...)`, and numbers a decimal point"
             self.fail(f"found {self.token.shown()}, expected `and`, `or` or the end{hint}")
         unused = sorted(set(self.parameters) - self.used)
         if unused:
@@ -163,18 +127,18 @@ class _Parser:
             if self.accept("is", "not", "true"):
                 return NotTrue(tree)
             return NotTrue(NotTrue(tree)) if self.accept("is", "true") else tree
-        if self.token.word in ("true", "false") and not self._is_comparison(self.next):
+        if self.token.word in ("true", "false") and not self.is_comparison(self.next):
             return Everything() if self.take().word == "true" else Nothing()
         return self.test()
 
     def test(self) -> Tree:
-        if self._at_literal():
+        if self.at_literal():
             return self.value_first()
         name = self.field()
         negated = self.accept("not")
         if name.text == "id" and name.kind == "name":
             tree = self.ids()
-        elif self._is_comparison(self.token) and not negated:
+        elif self.is_comparison(self.token) and not negated:
             tree = self.compared(name)
         elif self.token.word in ("in", "between", "starts", "has"):
             tree = getattr(self, f"after_{self.take().word}")(name)
@@ -201,7 +165,7 @@ class _Parser:
         return f"; a field of that name takes backticks: `{token.text}`" if token.word else ""
 
     def compared(self, name: Token) -> Tree:
-        op = self._operator()
+        op = self.operator()
         value = self.take_value(name, op)
         return self.checked(Compare(name.text, op, value[0]), name, value[1])
 
@@ -215,18 +179,21 @@ class _Parser:
                 self.fail("only a string can be a member of a set field", at)
             tree = self.checked(HasAny(name.text, (value,)), name, at)
             return Not(tree) if negated else tree
-        if negated or not self._is_comparison(self.token):
-            self.fail(f"found {self.token.shown()}, expected a comparison such as `=`, or `in` and a set field")
-        op = self._operator()
-        if self._at_literal():
+        if negated or not self.is_comparison(self.token):
+            self.fail(
+                f"found {self.token.shown()}, expected a comparison such as `=`, or `in` and a set field; `or` takes "
+                "a whole test on each side, several values of one field take `in (...)`"
+            )
+        op = self.operator()
+        if self.at_literal():
             self.fail("two values are compared; one side must be a field", start)
         name = self.field()
         return self.checked(Compare(name.text, _FLIPPED[op], value), name, at)
 
     def ids(self) -> Tree:
         words = "ids are asked by `id = 'a'`, `id != 'a'` or `id in ('a', 'b')`"
-        if self._is_comparison(self.token):
-            op_token, op = self.token, self._operator()
+        if self.is_comparison(self.token):
+            op_token, op = self.token, self.operator()
             if op not in ("=", "!="):
                 self.fail(words, op_token)
             value, at = self.take_value(None, op)
@@ -274,7 +241,9 @@ class _Parser:
                 self.fail(f"write `{name.text} is {'null' if negated else 'not null'}`")
             value, at = self.take_value(name, "=")
             return self.checked(Distinct(name.text, value, negated), name, at)
-        self.fail(f"found {self.token.shown()}, expected `null` or `distinct from` after `is`")
+        self.fail(
+            f"found {self.token.shown()}, expected `null` or `distinct from` after `is`; a value is compared by `=`"
+        )
 
     def alone(self, name: Token) -> Tree:
         """A bool field by itself, or the start of something that is no test."""
@@ -292,99 +261,3 @@ class _Parser:
         if self.schema is not None:
             check_leaf(leaf, self.schema, at_field=name.column, at_value=value.column)
         return leaf
-
-    # values
-
-    def _is_comparison(self, token: Token) -> bool:
-        return token.kind == "sign" and token.text not in ("(", ")", ",")
-
-    def _operator(self) -> str:
-        op = self.take().text
-        return _SPELLINGS.get(op, op)
-
-    def _at_literal(self) -> bool:
-        token = self.token
-        if token.word in ("date", "timestamp"):
-            return self.next.kind == "string"
-        return token.kind in ("string", "number", "parameter") or token.word in ("true", "false")
-
-    def take_value(self, name: Token | None, op: str) -> tuple[Value, Token]:
-        """One literal and its token."""
-        token = self.token
-        if token.word == "null":
-            shown = name.text if name else "field"
-            self.fail(f"nothing equals null; write `{shown} is {'not null' if op == '!=' else 'null'}`")
-        if not self._at_literal():
-            self._not_a_value(token, name)
-        self.take()
-        if token.word in ("date", "timestamp"):
-            read = read_date if token.word == "date" else read_timestamp
-            return read(self.take().text, token.column), token
-        if token.kind == "parameter":
-            value = self.parameter(token)
-            if isinstance(value, (list, tuple, set, frozenset)):
-                self.fail(f":{token.text} is a list; one value can stand here. Use `in :{token.text}`", token)
-            return literal(value, field=f":{token.text}", column=token.column), token
-        if token.kind == "number":
-            return read_number(token.text), token
-        return (token.text if token.kind == "string" else token.word == "true"), token
-
-    def _not_a_value(self, token: Token, name: Token | None) -> NoReturn:
-        if self.next.text == "(" and token.kind == "name":
-            self.fail(f"functions such as {token.text}(...) are not part of a filter; compute the value first")
-        if token.text == "(":
-            self.fail("subqueries and parentheses cannot stand for a value; several values take `in (...)`")
-        if token.kind in ("name", "quoted"):
-            known = self.schema is not None and token.text in self.schema.types
-            what = "two fields cannot be compared" if known else "a string takes single quotes"
-            self.fail(
-                f"found {token.shown()}, expected a value; {what}: {name.text if name else 'field'} = '{token.text}'"
-            )
-        self.fail(f"found {token.shown()}, expected a value: 'text', a number, true, false, date '2015-01-31' or :name")
-
-    def take_list(self) -> list[Value]:
-        """`(literal, ...)` or a parameter that holds a list."""
-        start = self.token
-        if start.kind == "parameter":
-            self.take()
-            values = self.parameter(start)
-            if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-                self.fail(f":{start.text} is {type(values).__name__}; a list can stand here", start)
-            return [literal(value, field=f":{start.text}", column=start.column) for value in values]
-        if not self.accept("("):
-            self.fail(f"found {start.shown()}, expected a list: ('a', 'b')")
-        if self.token.text == ")" and self.token.kind == "sign":
-            self.fail("an empty list holds nothing; write `false`, or give it a value")
-        if self.token.word == "select":
-            self.fail("subqueries are not part of a filter; pass the values as a parameter: in :values")
-        found = [self.take_value(None, "in")[0]]
-        while self.accept(","):
-            found.append(self.take_value(None, "in")[0])
-            if len(found) > MAX_VALUES:
-                self.fail(f"a list of more than {MAX_VALUES:,} values; split the search", start)
-        if not self.accept(")"):
-            self.fail(
-                f"found {self.token.shown()}, expected `,` or `)` in the list that opens in column {start.column}"
-            )
-        return found
-
-    def take_text(self) -> str:
-        token = self.token
-        value, _ = self.take_value(None, "=")
-        return value if isinstance(value, str) else self.fail("only a string in single quotes can stand here", token)
-
-    def take_texts(self) -> tuple[str, ...]:
-        start = self.token
-        values = self.take_list()
-        if not all(isinstance(value, str) for value in values):
-            self.fail("only strings in single quotes can stand in this list", start)
-        return tuple(str(value) for value in values)
-
-    def parameter(self, token: Token) -> object:
-        if token.text not in self.parameters:
-            near = difflib.get_close_matches(token.text, self.parameters, n=1)
-            hint = f"did you mean :{near[0]}? " if near else ""
-            given = ", ".join(sorted(self.parameters)) or "none"
-            self.fail(f"the parameter :{token.text} has no value; {hint}(given: {given})", token)
-        self.used.add(token.text)
-        return self.parameters[token.text]
