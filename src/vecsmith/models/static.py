@@ -29,6 +29,7 @@ Float = NDArray[np.float32]
 
 PASSAGE_TOKENS = 256  # a static model reads texts of any length; longer passages blur into one mean
 GATHERED_TOKENS = 16_384  # token vectors held at once
+LONG_TOKENS = 256  # longer texts are added up one by one
 BATCH_ROWS = 1_024  # texts tokenised at once
 ERF = np.vectorize(math.erf, otypes=[np.float32])
 ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
@@ -202,28 +203,32 @@ class StaticEncoder:
     def _mean(self, ids: list[list[int]]) -> Float:
         """Mean of token vectors of each text, 0 for a text without tokens: float32 [n, token width]."""
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-        means = np.zeros((len(ids), self._table.shape[1]), dtype=np.float32)
-        ends = np.cumsum(lengths)
+        sums = np.zeros((len(ids), self._table.shape[1]), dtype=np.float32)
+        short = np.flatnonzero((lengths > 0) & (lengths <= LONG_TOKENS))
+        ends = np.cumsum(lengths[short])
         start = 0
-        while start < len(ids):
-            before = ends[start] - lengths[start]
+        while start < len(short):
+            before = ends[start] - lengths[short[start]]
             stop = max(start + 1, int(np.searchsorted(ends, before + GATHERED_TOKENS, side="right")))
-            filled = np.flatnonzero(lengths[start:stop]) + start
-            if len(filled):
-                flat = np.concatenate([np.asarray(ids[row], dtype=np.int64) for row in filled])
-                means[filled] = self._sums(flat, ends[filled] - lengths[filled] - before) / lengths[filled, None]
+            rows = short[start:stop]
+            flat = np.fromiter((token for row in rows for token in ids[row]), np.int64, int(ends[stop - 1] - before))
+            sums[rows] = np.add.reduceat(self._rows(flat), ends[start:stop] - lengths[rows] - before, axis=0)
             start = stop
-        return means
+        for row in np.flatnonzero(lengths > LONG_TOKENS):
+            sums[row] = self._long_sum(ids[row])
+        return sums / np.maximum(lengths, 1)[:, None].astype(np.float32)
 
-    def _sums(self, flat: NDArray[np.int64], starts: NDArray[np.int64]) -> Float:
-        """Sums of table rows over runs of ids: flat [t], starts [m] ascending -> float32 [m, token width]."""
-        if len(flat) <= 2 * GATHERED_TOKENS:
-            return np.add.reduceat(self._rows(flat), starts, axis=0)
-        # One text longer than the block: add it up in pieces, so that memory stays flat.
+    def _long_sum(self, ids: list[int]) -> Float:
+        """Sum of the vectors of one long text, row after row: float32 [token width].
+
+        reduceat adds pairwise, which rounds better than torch's row after row; after thousands of tokens the two differ
+        by more than the 2e-6 that is promised, so long texts are added in torch's order.
+        """
         total = np.zeros((1, self._table.shape[1]), dtype=np.float32)
-        for at in range(0, len(flat), GATHERED_TOKENS):
-            total += self._rows(flat[at : at + GATHERED_TOKENS]).sum(axis=0)
-        return total
+        for at in range(0, len(ids), GATHERED_TOKENS):
+            rows = self._rows(np.array(ids[at : at + GATHERED_TOKENS], dtype=np.int64))
+            total = np.concatenate([total, rows]).sum(axis=0, keepdims=True)
+        return total[0]
 
     def _rows(self, ids: NDArray[np.int64]) -> Float:
         try:
