@@ -1,6 +1,8 @@
 """Building a dataset, in memory and on disk, against plain dicts."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -183,6 +185,43 @@ def test_an_existing_folder_is_kept_unless_replace_is_said(tmp_path):
         Dataset.build(name="x", folder=tmp_path / "set")
     with Dataset.build(name="y", folder=tmp_path / "set", replace=True) as builder:
         assert builder.finish().name == "y"
+
+
+@pytest.mark.parametrize("name", ["", "\ud800"])
+def test_an_id_without_text_is_refused(name):
+    with Dataset.build(name="x") as builder, pytest.raises(DataError, match=r"t, row 1: .* is no document id"):
+        builder.add_document(name, "text", origin=("t", 1))
+
+
+def test_ids_are_compared_byte_by_byte():
+    dataset = build_documents([("caf\u00e9", "one", "t", 1), ("cafe\u0301", "two", "t", 2)])
+    assert len(dataset.documents) == 2
+
+
+FILL = """
+import resource, sys
+from vecsmith.data.dataset import Dataset
+from vecsmith.errors import DiskFull
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+try:
+    with Dataset.build(name="x", folder=sys.argv[1], replace=True) as builder:
+        for number in range(int(sys.argv[2])):
+            builder.add_document(f"d{number}", f"text {number} " * 10)
+        builder.finish()
+except DiskFull as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("rows", [100_000, 10_000])  # full while a block is written; full at the end
+def test_a_full_disk_is_named_and_leaves_the_old_dataset(tmp_path, rows):
+    build([("a", ["b"], [])], tmp_path / "set")
+    command = [sys.executable, "-c", FILL, str(tmp_path / "set"), str(rows)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "file too large" in said
+    assert "What was there before is unchanged" in said
+    assert os.listdir(tmp_path) == ["set"]
+    assert len(Dataset.open(tmp_path / "set").records) == 1
 
 
 def test_nothing_at_all_is_a_dataset_too(tmp_path):

@@ -107,7 +107,7 @@ def test_splits_groups_and_weights_come_from_their_columns(tmp_path):
 
 
 def test_skipped_rows_are_told(tmp_path):
-    (tmp_path / "t.csv").write_text("query,document\na,b\nc,\n")
+    (tmp_path / "t.csv").write_text("query,document\na,b\nc,\n,d\n")
     said = []
 
     class Listener:
@@ -119,8 +119,11 @@ def test_skipped_rows_are_told(tmp_path):
         def say(self, text):
             said.append(text)
 
-    assert vs.read(tmp_path / "t.csv", on_empty="skip", progress=Listener()).records.num_rows == 1
-    assert said[0].endswith("t.csv: 1 rows without text were skipped")
+    data = vs.read(tmp_path / "t.csv", on_empty="skip", progress=Listener())
+    assert (data.records.num_rows, len(data.documents)) == (1, 2)
+    assert said == [
+        f"{tmp_path}/t.csv: 1 rows without a document were skipped; 1 rows without a query gave their document only"
+    ]
 
 
 def test_a_folder_that_is_no_dataset_says_what_reads_it(tmp_path):

@@ -8,7 +8,7 @@ their texts first appear.
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from vecsmith.atomic import new_folder, write_json
 from vecsmith.data.attributes import text_of
 from vecsmith.data.dataset import Dataset, describe
 from vecsmith.data.document_table import DocumentTable
-from vecsmith.data.inputs import CONTENT_BYTES, content_digest, normalise
+from vecsmith.data.inputs import CONTENT_BYTES, normalise
 from vecsmith.data.known import KnownIds, as_pairs
 from vecsmith.data.layout import DESCRIPTION, DOCUMENT_COLUMNS, INPUTS, KINDS, RECORDS, arrow_file
 from vecsmith.data.origins import Origins
@@ -82,7 +82,8 @@ class DatasetBuilder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._is_open:
-            self._close()
+            with suppress(OSError, pa.ArrowException):  # a full disk fails here again; the first error says it
+                self._close()
             unfinished = error or DataError(f"dataset {self.name} was left without finish()")
             self._commit.__exit__(type(unfinished), unfinished, trace)
 
@@ -120,6 +121,8 @@ class DatasetBuilder:
         if attributes.keys() & set(DOCUMENT_COLUMNS):
             _check_names(attributes, file, row)
         place = self._refer(text, "document", file, row)
+        if id is not None and (not id or not _is_unicode(id)):
+            raise DataError(f"{id!r} is no document id; it needs text that UTF-8 can hold", file=file, row=row)
         name = id if id is not None else _id_of(self._digests[place], attributes, group)
         self._waiting.append(_Waiting(name, id is not None, place, group, split, attributes))
         self._origins.wait(file, row)
@@ -243,7 +246,8 @@ class DatasetBuilder:
             if first.setdefault(document.id, number) != number and document.is_named:
                 self._refuse(number, *self._origins.waiting[first[document.id]])
         distinct = list(first.values())
-        digests = b"".join(content_digest(self._waiting[number].id) for number in distinct)
+        # The bytes as they are: two ids that only NFC makes equal are two.
+        digests = b"".join(xxhash.xxh3_128_digest(self._waiting[number].id.encode("utf-8")) for number in distinct)
         before, is_new = self._known_documents.rows(as_pairs(digests))
         for known in np.flatnonzero(~is_new).tolist():
             if self._waiting[distinct[known]].is_named:
@@ -280,6 +284,15 @@ def _check_names(names: Iterable[str], file: str | None = None, row: int | None 
             file=file,
             row=row,
         )
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold it: no half of a surrogate pair."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _id_of(digest: bytes, attributes: Mapping[str, Any], group: str | None) -> str:

@@ -62,6 +62,9 @@ def read(
     with Dataset.build(name=name or path.name.split(".")[0], folder=folder, replace=replace) as builder:
         table.write(builder)
         dataset = builder.finish()
-    if table.skipped:
-        progress.say(f"{path}: {table.skipped:,} rows without text were skipped")
+    if table.skipped or table.without_query:
+        progress.say(
+            f"{path}: {table.skipped:,} rows without a document were skipped; {table.without_query:,} rows without a "
+            "query gave their document only"
+        )
     return dataset

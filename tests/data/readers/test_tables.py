@@ -218,10 +218,14 @@ def test_a_cell_longer_than_the_csv_modules_own_limit_is_read(tmp_path):
     assert len(next(iter(read_table(path))).documents[0]) == 200_000
 
 
-def test_rows_without_text_are_skipped_and_counted_where_that_is_asked_for(tmp_path):
+def test_where_it_is_asked_for_empty_rows_are_skipped_and_counted_but_documents_stay(tmp_path):
     table = read_table(write(tmp_path / "t.csv", "query,document\na,b\n,c\nd,\ne,f\n"), on_empty="skip")
-    assert [row.row for row in table] == [1, 4]
-    assert table.skipped == 2
+    assert [(row.row, row.query, row.documents) for row in table] == [
+        (1, "a", ("b",)),
+        (2, None, ("c",)),
+        (4, "e", ("f",)),
+    ]
+    assert (table.skipped, table.without_query) == (1, 1)
 
 
 def test_a_column_that_comes_late_is_named_with_its_row(tmp_path):

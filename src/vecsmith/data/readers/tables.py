@@ -53,13 +53,14 @@ class Table:
     columns     what each column is (of the first 1,000 rows)
     kind        retrieval, pair, scored, class or plain: what its records are
     readings    what text attributes may be read as (`DatasetBuilder.declare_attributes`)
-    skipped     rows left out for an empty text in the last reading (on_empty="skip")
+    skipped, without_query    with on_empty="skip", of the last reading: rows left out, as they have no document; and
+                rows that keep their document and have no query
     """
 
     def __init__(self, path: Path, format: str, columns: Columns, *, kind: str, **options: Any) -> None:
         self.path, self.format, self.columns, self.kind = path, format, columns, kind
         self.readings = READINGS[format]
-        self.skipped = 0
+        self.skipped = self.without_query = 0
         self._on_empty: str = options.pop("on_empty")
         self._score_range: tuple[float, float] = options.pop("score_range")
         self._progress: Progress = options.pop("progress")
@@ -67,7 +68,7 @@ class Table:
         self._options = options
 
     def __iter__(self) -> Iterator[TableRow]:
-        self.skipped = 0
+        self.skipped = self.without_query = 0
         with self._progress.task(f"reading {self.path.name}", total=self.path.stat().st_size, unit="B") as task:
             known = set(self.columns.known)
             more: list[str] = []
@@ -95,9 +96,10 @@ class Table:
         columns = self.columns
         documents = self._texts(cells, columns.document, row)
         query = None if columns.query is None else self._texts(cells, columns.query, row)
-        if documents is None or (columns.query is not None and query is None):
+        if documents is None:
             self.skipped += 1
             return None
+        self.without_query += columns.query is not None and query is None
         if query is not None and len(query) > 1:
             raise DataError(f"{len(query)} texts; a query is one", file=self.path, row=row, column=columns.query)
         result = TableRow(row, documents, query[0] if query else None)
@@ -212,8 +214,9 @@ class Table:
     def write(self, builder: "DatasetBuilder") -> None:
         """All rows as documents and records of a dataset.
 
-        retrieval: query -> documents; a pair scored 0 is no record, its document stays. pair, scored: records only,
-        and documents too where rows have ids or attributes. class, plain: one record and one document per text.
+        retrieval: query -> documents; a pair scored 0, or without a query, is no record, its document stays.
+        pair, scored: records only, and documents too where rows have ids or attributes.
+        class, plain: one record and one document per text.
         """
         builder.declare_attributes(self.columns.attributes, readings=self.readings)
         with_documents = self.kind not in ("pair", "scored") or bool(self.columns.id or self.columns.attributes)
@@ -279,7 +282,8 @@ def read_table(
     format              csv, tsv, jsonl or parquet where the name does not say it
     delimiter, quoting  see `read_delimited`
     score_range         the scale of the scores, brought to 0..1
-    on_empty            "error", or "skip": rows without text are left out and counted
+    on_empty            "error", or "skip": rows without a document are left out, rows without a query keep their
+                        document; both are counted
     raises              DataError with file and row, as the rows are read
     """
     path = Path(path)
