@@ -45,7 +45,9 @@ class Writer:
         self.catalog = Catalog(folder, durable=durable)
         self._lock = WriterLock(folder)
         self._new: list[LiveSegment] = []
+        self._builders: list[SegmentBuilder] = []
         self._dead: dict[str, NDArray[np.bool_]] = {}
+        self._replaced = False
 
     @contextmanager
     def writing(self) -> Iterator[Snapshot]:
@@ -59,9 +61,10 @@ class Writer:
             self.settings: dict[str, Any] = dict(self.base.settings)
             try:
                 yield self.base
-            except BaseException:
+            finally:
+                for builder in self._builders:
+                    builder.close()
                 shutil.rmtree(self.folder / "tmp", ignore_errors=True)
-                raise
 
     def add_blocks(
         self,
@@ -140,12 +143,7 @@ class Writer:
         postings = merge_postings(parts) if self.settings["lexical"] else None
         if len(builder):
             self._place(builder, builder.finish(postings))
-        else:
-            builder.close()
-            shutil.rmtree(builder.folder)
         self._replaced = True
-
-    _replaced = False
 
     def _copy(self, builder: SegmentBuilder, segment: Segment, rows: NDArray[np.int64], schema: Schema) -> None:
         keys: list[bytes] = []
@@ -175,13 +173,11 @@ class Writer:
     def _builder(self, schema: Schema) -> SegmentBuilder:
         folder = self.folder / "tmp" / uuid.uuid4().hex
         folder.mkdir(parents=True)
-        return SegmentBuilder(
-            folder,
-            schema,
-            width=self.settings["width"] if self.settings["dense"] else None,
-            metric=self.settings["metric"],
-            lexical=self.settings["lexical"],
-        )
+        width = self.settings["width"] if self.settings["dense"] else None
+        metric, lexical = self.settings["metric"], self.settings["lexical"]
+        builder = SegmentBuilder(folder, schema, width=width, metric=metric, lexical=lexical)
+        self._builders = [builder]  # those before it are finished
+        return builder
 
     def _place(self, builder: SegmentBuilder, body: dict[str, Any]) -> None:
         """Give a finished segment its name under segments/; it counts only from the commit on."""
