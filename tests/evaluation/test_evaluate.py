@@ -3,6 +3,7 @@
 import json
 import re
 import zlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -97,6 +98,14 @@ def test_one_task_of_each_kind_runs(small):
     assert (report.model, report.contract) == ("words", "feedfacecafe")
     assert all(len(line) <= 80 for line in str(report).splitlines())
     assert report.compare(evaluate(Words(), small.suite, data_root=small.root), resamples=100).rows[2].p == 1.0
+
+
+def test_the_classifier_is_an_option_of_the_task(small):
+    task = replace(small.suite.tasks[3], options={"classifier": "nearest", "neighbours": 3})
+    scores = evaluate(Words(), Suite("one", (task,)), data_root=small.root)["Sort"].scores
+    assert (scores.counts["neighbours"], scores.counts["experiments"]) == (3, 1)
+    with pytest.raises(UsageError, match="known: logistic, nearest"):
+        evaluate(Words(), Suite("one", (replace(task, options={"classifier": "forest"}),)), data_root=small.root)
 
 
 def test_a_killed_run_goes_on_with_the_task_it_was_in(small):

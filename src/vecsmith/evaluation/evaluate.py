@@ -43,8 +43,8 @@ def evaluate(
     """Judge a model.
 
     model       a name or path that `vecsmith.load` takes, a loaded Model or SentenceTransformer, or an Encoder
-    data        a Dataset (its retrieval, scored and class records, each one task), or a suite: its name, the path of
-                its YAML file, or a Suite
+    data        a Dataset (its retrieval, scored and class records, each one task; of all its splits, so pass
+                `data.split("test")` where it has several), or a suite: its name, the path of its YAML file, or a Suite
     tasks       only these tasks of the suite
     data_root   the folder that a suite's paths start from; default VECSMITH_DATA
     output      a folder for the result of each task and `report.json`. A result that is there already, of the same

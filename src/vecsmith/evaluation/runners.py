@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith.errors import UsageError
-from vecsmith.evaluation.classification import judge_folds, judge_logistic
+from vecsmith.evaluation.classification import judge_folds, judge_logistic, judge_nearest
 from vecsmith.evaluation.clustering import judge_clustering, sample_documents
 from vecsmith.evaluation.metrics import DEFAULT_METRICS
 from vecsmith.evaluation.pair_classification import judge_pair_classification
@@ -76,7 +76,12 @@ def _cluster(encode, task: Task, data: Labelled) -> Scores:  # type: ignore[no-u
 
 
 def _classify(encode, task: Task, data: Labelled) -> Scores:  # type: ignore[no-untyped-def]
+    options = dict(task.options)
+    classifier = options.pop("classifier", "logistic")
+    if classifier not in ("logistic", "nearest"):
+        raise UsageError(f'{task.name}: classifier is "{classifier}"; known: logistic, nearest')
     vectors, (test, train) = encode_distinct(encode, data.texts, data.train_texts)
     if not data.train_texts:
-        return judge_folds(vectors[test], data.labels, **task.options)
-    return judge_logistic(vectors[train], data.train_labels, vectors[test], data.labels, **task.options)
+        return judge_folds(vectors[test], data.labels, **options)
+    judge = judge_logistic if classifier == "logistic" else judge_nearest
+    return judge(vectors[train], data.train_labels, vectors[test], data.labels, **options)

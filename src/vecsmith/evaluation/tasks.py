@@ -36,7 +36,8 @@ class Task:
     split        retrieval: the file of `qrels/`; classification: the test side, in the column `split`, against "train"
     score_range  the scale of the scores
     metric       the main one
-    options      further arguments of the judge, e.g. {samples_per_label: 16}
+    options      further arguments of the judge, e.g. {samples_per_label: 16}; classification: also classifier, logistic
+                 (default) or nearest; clustering: also most or share, the documents that are sampled
     published    name of a model -> its published score
     """
 
