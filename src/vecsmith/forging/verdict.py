@@ -78,7 +78,7 @@ def decide(
     count = len(arms[0].scores[DECISIVE])
     ranked = sorted(arms, key=lambda arm: (-_mean(arm), arm.cost.prepare_seconds_per_1000, arm.name))
     best = ranked[0]
-    to_best = {arm.name: paired_bootstrap(arm.scores[DECISIVE], best.scores[DECISIVE], seed=seed) for arm in ranked}
+    to_best = {arm.name: _difference(arm, best, seed) for arm in ranked}
     tied = [arm for arm in ranked if arm is best or to_best[arm.name].high >= 0]
     winner = best if prefer == "quality" else min(tied, key=lambda arm: arm.cost.prepare_seconds_per_1000)
     fitting = _fitting(arms, seed)
@@ -115,11 +115,24 @@ def _mean(arm: Arm) -> float:
     return float(arm.scores[DECISIVE].mean())
 
 
+def _difference(a: Arm, b: Arm, seed: int) -> Interval:
+    """Paired difference of the decisive measure; one query says nothing of others, so its interval is all there is."""
+    if len(a.scores[DECISIVE]) < 2:
+        return Interval(float(a.scores[DECISIVE][0] - b.scores[DECISIVE][0]), -1.0, 1.0)
+    return paired_bootstrap(a.scores[DECISIVE], b.scores[DECISIVE], seed=seed)
+
+
+def _interval(values: NDArray[np.float64], seed: int) -> Interval:
+    if len(values) < 2:
+        return Interval(float(values[0]), 0.0, 1.0)
+    return bootstrap_mean(values, seed=seed)
+
+
 def _fitting(arms: Sequence[Arm], seed: int) -> dict[str, Interval]:
     """Per model: the dense fitted arm minus the dense start arm."""
     starts = {arm.model: arm for arm in arms if arm.kind == "dense" and not arm.fitted}
     return {
-        str(arm.model): paired_bootstrap(arm.scores[DECISIVE], starts[arm.model].scores[DECISIVE], seed=seed)
+        str(arm.model): _difference(arm, starts[arm.model], seed)
         for arm in arms
         if arm.kind == "dense" and arm.fitted and arm.model in starts
     }
@@ -163,7 +176,7 @@ def _cheaper_lines(winner: Arm, ranked: Sequence[Arm], seed: int) -> list[str]:
     for arm in ranked:
         if arm is winner or arm.cost.prepare_seconds_per_1000 >= limit:
             continue
-        loss = paired_bootstrap(arm.scores[DECISIVE], winner.scores[DECISIVE], seed=seed)
+        loss = _difference(arm, winner, seed)
         times = winner.cost.prepare_seconds_per_1000 / max(arm.cost.prepare_seconds_per_1000, 1e-9)
         lines.append(f"Cheaper: {arm.name} prepares documents {_times(times)} faster, at nDCG@10 {_signed(loss)}.")
         limit = arm.cost.prepare_seconds_per_1000
@@ -186,7 +199,7 @@ def _row(arm: Arm, to_best: Interval, seed: int) -> dict[str, Any]:
         "fitted": arm.fitted,
         "weight": arm.weight,
         "queries": len(arm.scores[DECISIVE]),
-        "measures": {measure: asdict(bootstrap_mean(arm.scores[measure], seed=seed)) for measure in MEASURES},
+        "measures": {measure: asdict(_interval(arm.scores[measure], seed)) for measure in MEASURES},
         "to_best": asdict(to_best),
         "cost": asdict(arm.cost),
     }
