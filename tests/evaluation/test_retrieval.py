@@ -59,6 +59,14 @@ def test_the_identical_document_can_be_left_out_and_the_depth_still_holds():
     assert scores.per_query["recall@2"].tolist() == [1.0]  # "a" counts neither as hit nor as relevant
 
 
+def test_a_query_whose_only_answer_is_itself_is_left_out():
+    judged = Judgements(relevance={0: {"a": 1.0}, 1: {"b": 1.0}})
+    scores = judge_retrieval(ORDERS, judged, metrics=["mrr@2"], exclude=["a", None, None])
+    assert (scores.counts["queries"], scores.values["mrr@2"]) == (1, 0.5)
+    with pytest.raises(DataError, match="1 documents to leave out for 3 queries"):
+        judge_retrieval(ORDERS, judged, exclude=["a"])
+
+
 def test_ties_follow_the_ids_and_are_reported():
     tied = fixed([[0, 1, 2]] * 3, [[0.5, 0.5, 0.1]] * 3)
     scores = judge_retrieval(tied, Judgements(relevance={0: {"a": 1.0}}), metrics=["mrr@1", "mrr@3"])
@@ -134,6 +142,7 @@ def test_more_queries_than_one_block_and_fewer_documents_than_k_are_fine():
         ({"relevance": {9: {"a": 1.0}}}, "judgements name query 9"),
         ({"document_ids": ["a", "b"]}, "document row 2 of a corpus of 2"),
         ({"relevance": {0: {"a": float("inf")}}}, "not finite"),
+        ({"relevance": {0: {"a": 1.0}, 1: {"a": float("nan")}}}, "not finite"),
     ],
 )
 def test_judgements_that_do_not_fit_are_refused(change, words):

@@ -80,8 +80,10 @@ def judge_retrieval(
     row_of = {identifier: row for row, identifier in enumerate(ids)}
     if len(row_of) != len(ids):
         raise DataError(f"{len(ids) - len(row_of)} document ids occur twice; judgements need one document per id")
-    kept = _judged_queries(judgements, keep_all=mteb_compat)
-    qrels, missing = _qrels(judgements, kept, row_of, exclude)
+    relevance = _relevance(judgements, exclude)
+    # "not <= 0", so that a NaN is kept here and named below.
+    kept = [query for query in sorted(relevance) if mteb_compat or any(not g <= 0 for g in relevance[query].values())]
+    qrels, missing = _qrels([relevance[query] for query in kept], row_of)
     if not len(qrels) or not qrels.relevant().any():
         raise NotEnoughData("no query has a relevant document (a relevance above 0); nothing can be judged")
     cutoffs = [cutoff_of(name) for name in metrics]
@@ -92,28 +94,40 @@ def judge_retrieval(
         raise DataError(f"the search returned document row {rows.max()} of a corpus of {len(ids)}")
     if exclude is not None:
         rows, scores = _drop(rows, scores, [row_of.get(exclude[query] or "", -1) for query in kept])
-    tie_order = np.argsort(np.argsort(np.array(ids, dtype=object), kind="stable"))
-    rows, scores = order_hits(rows, scores, tie_order)
-    per_query = retrieval_metrics(rows[:, :depth], scores[:, :depth], qrels, metrics=metrics, tie_order=tie_order)
-    values = {name: float(numbers.mean()) for name, numbers in per_query.items()}
-    failed = "all results of every query score the same: the ranking is chance" if _constant(rows, scores) else None
-    counts = {
+    counts: dict[str, float] = {
         "queries": len(kept),
         "documents": len(ids),
         "excluded_queries": len(judgements.query_texts) - len(kept),
         "judged": len(qrels.rows),
         "missing_documents": missing,
-        "tied_share": float(tied_at(rows, scores, cutoffs[0]).mean()),
     }
-    items = tuple(map(str, getattr(judgements, "query_ids", ())))
+    tie_order = np.argsort(np.argsort(np.array(ids, dtype=object), kind="stable"))
+    rows, scores = order_hits(rows, scores, tie_order)
+    names = tuple(map(str, getattr(judgements, "query_ids", ())))
+    items = tuple(names[query] for query in kept) if names else ()
+    return _scores(rows[:, :depth], scores[:, :depth], qrels, metrics, tie_order, counts, items)
+
+
+def _scores(
+    rows: Rows,
+    scores: Float,
+    qrels: Qrels,
+    metrics: Sequence[str],
+    tie_order: Rows,
+    counts: dict[str, float],
+    items: tuple[str, ...],
+) -> Scores:
+    per_query = retrieval_metrics(rows, scores, qrels, metrics=metrics, tie_order=tie_order)
+    values = {name: float(numbers.mean()) for name, numbers in per_query.items()}
+    failed = "all results of every query score the same: the ranking is chance" if _constant(rows, scores) else None
     return Scores(
         kind="retrieval",
         metric=metrics[0],
         value=None if failed else values[metrics[0]],
         values=values,
         per_query=per_query,
-        counts=counts,
-        items=tuple(items[query] for query in kept) if items else (),
+        counts={**counts, "tied_share": float(tied_at(rows, scores, cutoff_of(metrics[0])).mean())},
+        items=items,
         failed=failed,
     )
 
@@ -148,32 +162,33 @@ def unit_rows(vectors: NDArray[np.floating], *, block: int = 16_384) -> NDArray[
     return np.asarray(vectors, dtype=np.float32) / np.where(norms > 0, norms, np.float32(1))[:, None]
 
 
-def _judged_queries(judgements: Judged, *, keep_all: bool) -> list[int]:
-    total, relevance = len(judgements.query_texts), judgements.relevance
-    if outside := [query for query in relevance if not 0 <= query < total]:
+def _relevance(judgements: Judged, exclude: Sequence[str | None] | None) -> dict[int, dict[str, float]]:
+    """Judged queries -> {document id: gain}, without the documents that never count."""
+    total = len(judgements.query_texts)
+    if outside := [query for query in judgements.relevance if not 0 <= query < total]:
         raise DataError(f"judgements name query {outside[0]}, and there are {total} queries")
-    if keep_all:
-        return [query for query in range(total) if relevance.get(query)]
-    return [query for query in range(total) if any(gain > 0 for gain in relevance.get(query, {}).values())]
+    if exclude is not None and len(exclude) != total:
+        raise DataError(f"{len(exclude)} documents to leave out for {total} queries; give one, or None, for each")
+    return {
+        query: {name: float(gain) for name, gain in grades.items() if exclude is None or name != exclude[query]}
+        for query, grades in judgements.relevance.items()
+        if grades
+    }
 
 
-def _qrels(
-    judgements: Judged, kept: Sequence[int], row_of: Mapping[str, int], exclude: Sequence[str | None] | None
-) -> tuple[Qrels, int]:
+def _qrels(judged: Sequence[Mapping[str, float]], row_of: Mapping[str, int]) -> tuple[Qrels, int]:
     """Judgements by row, and how many name a document that the corpus lacks."""
-    judged, missing = [], 0
-    for query in kept:
+    by_row, missing = [], 0
+    for grades in judged:
         rows = {}
-        for identifier, gain in judgements.relevance[query].items():
-            if exclude is not None and identifier == exclude[query]:
-                continue
+        for identifier, gain in grades.items():
             row = row_of.get(identifier)
             if row is None:
                 missing += 1
                 row = -missing
-            rows[row] = float(gain)
-        judged.append(rows)
-    return qrels_of(judged), missing
+            rows[row] = gain
+        by_row.append(rows)
+    return qrels_of(by_row), missing
 
 
 def _ask(search: Search, queries: list[str], depth: int, progress: Progress) -> tuple[Rows, Float]:
