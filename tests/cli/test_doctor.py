@@ -1,6 +1,7 @@
 """What `vecsmith doctor` finds in an environment, a model and an index, and the way out it names."""
 
 import json
+import shlex
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -133,6 +134,13 @@ def test_a_model_without_contract_is_told_how_to_get_one(model):
     found = only(model_findings(model))
     assert found.subject == "contract"
     assert "vs.load" in found.mend
+
+
+def test_a_package_model_without_contract_is_noted_and_still_run(model):
+    (model / "embedding.json").unlink()
+    found = list(model_findings(model, "some-name"))
+    assert states(found) == {"modules": "ok", "contract": "note", "loads": "ok"}
+    assert "vs.load('some-name').save('some-name-with-contract')" in shlex.split(only(found, "note").mend)[2]
 
 
 def test_an_edited_contract_is_found(model):

@@ -50,7 +50,7 @@ def _findings(path: str | None) -> Iterable[Finding]:
     from vecsmith.models.names import known_names, resolve_name
 
     is_name = path in ("default", *known_names()) and not Path(path).exists()
-    return folder_findings(resolve_name(path) if is_name else Path(path))
+    return folder_findings(resolve_name(path), path) if is_name else folder_findings(Path(path))
 
 
 def _lines(findings: list[Finding]) -> Iterable[str]:

@@ -1,5 +1,7 @@
 """Is a model or an index what it says: contract, hashes, modules, vectors of the probes, stored files."""
 
+import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,10 @@ __all__ = ["folder_findings", "index_findings", "model_findings"]
 COPY_AGAIN = "copy the folder again from where it came"
 
 
-def folder_findings(path: Path) -> Iterator[Finding]:
+def folder_findings(path: Path, name: str | None = None) -> Iterator[Finding]:
     """The checks that fit a folder: of a model, an index, or an output of `vecsmith forge` that holds both.
 
+    name     under which an installed package's model was asked for; None for a folder of the user's own
     raises   UsageError: no such folder, or neither of them
     """
     if not path.is_dir():
@@ -29,6 +32,9 @@ def folder_findings(path: Path) -> Iterator[Finding]:
             kinds.append((folder, index_findings))
         elif (folder / "modules.json").is_file() and folder.parent not in [done for done, _ in kinds]:
             kinds.append((folder, model_findings))
+    if name is not None:
+        yield from model_findings(path, name)
+        return
     if not kinds:
         raise UsageError(
             f"{path} is neither a model (no modules.json) nor an index (no catalog.sqlite); "
@@ -40,8 +46,11 @@ def folder_findings(path: Path) -> Iterator[Finding]:
             yield Finding(shown, finding.state, finding.words, finding.mend)
 
 
-def model_findings(folder: Path) -> Iterator[Finding]:
-    """A model folder, from what needs no code of it to what runs it; stops where the next check would be unsafe."""
+def model_findings(folder: Path, name: str | None = None) -> Iterator[Finding]:
+    """A model folder, from what needs no code of it to what runs it; stops where the next check would be unsafe.
+
+    name   of a model that travels as a package; such a folder cannot be given a contract, so a missing one is a note
+    """
     from vecsmith.contract.folder import read_model_folder
     from vecsmith.models.load import check_folder
 
@@ -49,12 +58,18 @@ def model_findings(folder: Path) -> Iterator[Finding]:
         model = read_model_folder(folder)
         check_folder(model)
     except VecsmithError as error:
-        yield problem("modules", str(error), "see the message above; the model was not opened")
+        yield problem(
+            "modules",
+            str(error),
+            "it was not opened; get the model again from a source you trust, or do as the message says",
+        )
         return
     yield fine("modules", " -> ".join(entry.kind for entry in model.modules))
-    contract, finding = _contract(folder)
+    contract, finding = _contract(folder, name)
     yield finding
     if contract is None:
+        if finding.state == "note":
+            yield from _probes(folder, None)
         return
     changed = _changed_files(folder, contract)
     if changed:
@@ -65,17 +80,24 @@ def model_findings(folder: Path) -> Iterator[Finding]:
     yield from _probes(folder, contract)
 
 
-def _contract(folder: Path) -> "tuple[Contract | None, Finding]":
+def _contract(folder: Path, name: str | None) -> "tuple[Contract | None, Finding]":
     from vecsmith.contract.contract import FILE_NAME, Contract
 
-    way_out = f"python -c \"import vecsmith as vs; vs.load('{folder}').save('{folder}-with-contract')\""
     if not (folder / FILE_NAME).is_file():
-        return None, problem("contract", f"no {FILE_NAME}: nobody can say which vectors this model may meet", way_out)
+        words = f"no {FILE_NAME}, so nothing says whether these files are the ones that vectors were made with"
+        kind = problem if name is None else note
+        return None, kind("contract", words, _saving(name or str(folder), f"{name or folder}-with-contract"))
     try:
         contract = Contract.read(folder)
     except VecsmithError as error:
         return None, problem("contract", str(error), COPY_AGAIN)
     return contract, fine("contract", f"space {contract.fingerprint}: {contract.describe()}")
+
+
+def _saving(source: str, target: str) -> str:
+    """The command that saves a model anew, which writes contract and probes."""
+    code = f"import vecsmith as vs; vs.load({source!r}).save({target!r})"
+    return f"python -c {shlex.quote(code)}" if re.search(r'["$`\\!]', code) else f'python -c "{code}"'
 
 
 def _changed_files(folder: Path, contract: "Contract") -> list[str]:
@@ -109,16 +131,19 @@ def _space(folder: Path, contract: "Contract") -> Iterator[Finding]:
         yield problem("space", f"the folder and its contract differ in: {', '.join(differ)}", COPY_AGAIN)
 
 
-def _probes(folder: Path, contract: "Contract") -> Iterator[Finding]:
-    """Does the model, run here, give the vectors that it gave where it was made?"""
+def _probes(folder: Path, contract: "Contract | None") -> Iterator[Finding]:
+    """Does the model, run here, give the vectors that it gave where it was made? Without a contract: does it run?"""
     from vecsmith.contract import probes
     from vecsmith.models.encoder import open_encoder
 
     try:
-        encoder = open_encoder(folder)
+        encoder = open_encoder(folder, on_truncation="cut")  # one probe is long on purpose
+        if contract is None:
+            yield fine("loads", f"{probes.probe_vectors(_by_role(encoder)).width} wide, all probe vectors finite")
+            return
         if contract.probes is None:
-            way_out = f"python -c \"import vecsmith as vs; vs.load('{folder}').save('{folder}-with-probes')\""
-            yield note("probes", "it loads, but its contract holds no probe vectors to compare with", way_out)
+            words = "it loads, but its contract holds no probe vectors to compare with"
+            yield note("probes", words, _saving(str(folder), f"{folder}-with-probes"))
             return
         report = probes.check(_by_role(encoder), contract.probes)
         report.require(str(folder))
