@@ -112,9 +112,18 @@ class Model(SentenceTransformer):
         self._source, self._untouched = folder, self._state_of_weights()
 
     def _state_of_weights(self) -> tuple[object, ...]:
-        # torch counts in-place changes of each tensor, so a training step shows without hashing the weights.
+        """What changes when weights do, without reading them all."""
+        # torch counts in-place changes of each tensor, so a training step shows; a write through `.data` is not counted,
+        # hence the few sampled values. A move to another device changes none of these.
         return tuple(
-            (name, tensor.data_ptr(), tensor._version) for name, tensor in self.state_dict(keep_vars=True).items()
+            (
+                name,
+                id(tensor),
+                tensor._version,
+                tensor.dtype,
+                tensor.detach().flatten()[:: tensor.numel() // 16 + 1].tolist(),
+            )
+            for name, tensor in self.state_dict(keep_vars=True).items()
         )
 
     def _load_module_class_from_ref(self, class_ref: str, *arguments: Any, **options: Any) -> type:
