@@ -26,10 +26,12 @@ class DocumentTable:
     def __init__(self, folder: Path | None) -> None:
         self.folder, self.rows = folder, 0
         self.columns: dict[str, Column] = {}
+        self._readings: tuple[str, ...] = ()
         self._segments: list[tuple[dict[str, str], TableFile]] = []
 
     def declare(self, names: Iterable[str], readings: Sequence[str] = ()) -> None:
-        """Attributes in this order, whose text may be read as `readings` ("int", "float", "bool", "time")."""
+        """Attributes in this order; their text, and that of later ones, may be read as `readings`."""
+        self._readings = tuple(readings)
         for name in names:
             self.columns[name] = Column(readings)
 
@@ -67,7 +69,7 @@ class DocumentTable:
         values = {name: [_without_nan(row.get(name)) for row in attributes] for name in names}
         for name, column in values.items():
             try:
-                self.columns.setdefault(name, Column()).see(column)
+                self.columns.setdefault(name, Column(self._readings)).see(column)
             except TypeError as error:
                 raise DataError(f'document "{_culprit(ids, column)}", attribute "{name}": {error}') from error
         return values

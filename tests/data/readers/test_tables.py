@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vecsmith.data.read import read
 from vecsmith.data.readers.table_formats import read_delimited, read_json_lines
 from vecsmith.data.readers.tables import TableRow, read_table
 from vecsmith.errors import DataError, LimitExceeded, UsageError
@@ -232,9 +233,23 @@ def test_a_column_that_comes_late_is_named_with_its_row(tmp_path):
     rows = [{"query": "a", "document": "b"}] * 1500
     path = write(tmp_path / "t.jsonl", as_json_lines([*rows, {"query": "a", "document": "b", "venue": "c"}]))
     with pytest.raises(
-        DataError, match=r'row 1501, column "venue": neither declared nor recognised, and first met here'
+        DataError, match=r'row 1501, column "venue": neither declared nor recognised\. Keep it for filters'
     ):
         list(read_table(path))
+
+
+@pytest.mark.parametrize("role", ["attributes", "ignore"])
+def test_a_star_takes_columns_that_come_late(tmp_path, role):
+    rows = [{"query": "a", "document": "b", "year": 1}] * 1500
+    path = write(tmp_path / "t.jsonl", as_json_lines([*rows, {"query": "a", "document": "c", "added": "2024-01-05"}]))
+    last = list(read_table(path, **{role: "*"}))[-1]
+    data = read(path, **{role: "*"})
+    if role == "ignore":
+        assert last.attributes == {}
+        assert data.documents.attributes == {}
+    else:
+        assert last.attributes == {"year": None, "added": "2024-01-05"}
+        assert data.documents.attributes == {"year": pa.int64(), "added": pa.timestamp("us", tz="UTC")}
 
 
 def test_negatives_that_come_late_are_negatives(tmp_path):

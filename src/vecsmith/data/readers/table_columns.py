@@ -6,12 +6,13 @@ A column that is neither is an error: text that nobody named never slips into tr
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from vecsmith.errors import DataError, UsageError
 
-__all__ = ["ALL", "Columns", "resolve_columns"]
+__all__ = ["ALL", "Columns", "resolve_columns", "with_later"]
 
 ALL = "*"
 
@@ -49,8 +50,9 @@ class Columns:
     split: str | None = None
     weight: str | None = None
     ignored: tuple[str, ...] = ()
+    rest: str | None = None  # "attributes" or "ignore": what a column is that first appears in a later row
 
-    @property
+    @cached_property
     def known(self) -> frozenset[str]:
         single = (self.query, self.document, self.id, self.group, self.score, self.label, self.split, self.weight)
         return frozenset(filter(None, (*single, *self.attributes, *self.negatives, *self.ignored)))
@@ -100,10 +102,10 @@ def resolve_columns(
     if not listed["negatives"]:
         listed["negatives"] = tuple(name for name in names if name not in used and NEGATIVE.match(_plain(name)))
     rest = [name for name in names if name not in used and name not in listed["negatives"]]
-    for role in ("attributes", "ignore"):
-        if ALL in listed[role]:
-            kept = tuple(name for name in listed[role] if name != ALL)
-            listed[role], rest = kept + tuple(rest), []
+    rest_role = next((role for role in ("attributes", "ignore") if ALL in listed[role]), None)
+    if rest_role is not None:
+        listed[rest_role] = (*(name for name in listed[rest_role] if name != ALL), *rest)
+        rest = []
     if rest:
         raise DataError(_undeclared(rest), file=file, column=rest[0])
     if not parts.get("document"):
@@ -115,7 +117,22 @@ def resolve_columns(
         attributes=listed["attributes"],
         negatives=listed["negatives"],
         ignored=listed["ignore"],
+        rest=rest_role,
     )
+
+
+def with_later(columns: Columns, names: Iterable[str], *, file: Path, row: int) -> Columns:
+    """The columns and those that first appear in this row: negatives, or what "*" makes of them, else an error."""
+    for name in sorted(names):
+        if NEGATIVE.match(_plain(name)):
+            columns = replace(columns, negatives=(*columns.negatives, name))
+        elif columns.rest == "attributes":
+            columns = replace(columns, attributes=(*columns.attributes, name))
+        elif columns.rest == "ignore":
+            columns = replace(columns, ignored=(*columns.ignored, name))
+        else:
+            raise DataError(_undeclared([name]), file=file, row=row, column=name)
+    return columns
 
 
 def _recognise(parts: dict[str, str | None], free: dict[str, str]) -> None:

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vecsmith.data.readers.table_columns import NEGATIVE, Columns, resolve_columns
+from vecsmith.data.readers.table_columns import Columns, resolve_columns, with_later
 from vecsmith.data.readers.table_formats import SAMPLE, Cells, format_of, read_delimited, read_json_lines, read_parquet
 from vecsmith.errors import DataError, UsageError
 from vecsmith.progress import SILENT, Progress
@@ -70,30 +70,14 @@ class Table:
     def __iter__(self) -> Iterator[TableRow]:
         self.skipped = self.without_query = 0
         with self._progress.task(f"reading {self.path.name}", total=self.path.stat().st_size, unit="B") as task:
-            known = set(self.columns.known)
-            more: list[str] = []
+            columns = self.columns
             for row, cells in _cells(self.path, self.format, self._options, task.advance):
-                if not cells.keys() <= known:
-                    more += self._new_columns(cells.keys() - known, row)
-                    known |= cells.keys()
-                if (result := self._row(row, cells, more)) is not None:
+                if not cells.keys() <= columns.known:
+                    columns = with_later(columns, cells.keys() - columns.known, file=self.path, row=row)
+                if (result := self._row(row, cells, columns)) is not None:
                     yield result
 
-    def _new_columns(self, names: set[str], row: int) -> list[str]:
-        """Negatives that first appear after the sample; any other new column is an error."""
-        other = sorted(name for name in names if not NEGATIVE.match(name.lower()))
-        if other:
-            raise DataError(
-                f'neither declared nor recognised, and first met here. Keep it for filters: attributes=["{other[0]}"], '
-                f'--attributes {other[0]}; or leave it out: ignore=["{other[0]}"], --ignore {other[0]}',
-                file=self.path,
-                row=row,
-                column=other[0],
-            )
-        return sorted(names)
-
-    def _row(self, row: int, cells: dict[str, Any], more: Sequence[str]) -> TableRow | None:
-        columns = self.columns
+    def _row(self, row: int, cells: dict[str, Any], columns: Columns) -> TableRow | None:
         documents = self._texts(cells, columns.document, row)
         query = None if columns.query is None else self._texts(cells, columns.query, row)
         if documents is None:
@@ -105,8 +89,8 @@ class Table:
         result = TableRow(row, documents, query[0] if query else None)
         if columns.id is not None:
             result.id = self._identity(cells, row)
-        if columns.negatives or more:
-            result.negatives = self._negatives(cells, (*columns.negatives, *more), row)
+        if columns.negatives:
+            result.negatives = self._negatives(cells, columns.negatives, row)
         if columns.attributes:
             result.attributes = {name: self._attribute(cells.get(name), name, row) for name in columns.attributes}
         result.group = _word(cells.get(columns.group)) if columns.group else None
