@@ -10,6 +10,7 @@ import pytest
 
 from vecsmith.errors import Damaged, DiskFull, SchemaError, WhereError
 from vecsmith.index.attributes import Attributes, write_attributes
+from vecsmith.index.attributes_check import contradictions
 from vecsmith.index.schema import Schema
 from vecsmith.index.where import field, parse_where
 from vecsmith.index.where_tree import Compare, HasAny, Ids, In, Not
@@ -206,6 +207,46 @@ def test_lists_that_point_outside_the_rows_are_damage_not_an_answer(tmp_path):
     path.write_bytes(path.read_bytes()[:place] + b"\x55" + path.read_bytes()[place + 1 :])
     with pytest.raises(Damaged, match="vecsmith index verify"):
         Attributes.open(tmp_path).mask(HasAny("s", ("a", "b")))
+
+
+def test_sound_arrays_do_not_contradict_each_other(store, tmp_path):
+    assert contradictions(store) == []
+    (tmp_path / "empty").mkdir()
+    write_attributes(tmp_path / "empty", {}, SCHEMA, [])
+    assert contradictions(Attributes.open(tmp_path / "empty")) == []
+
+
+@pytest.mark.parametrize(
+    ("field_name", "part", "words"),
+    [
+        ("s", "codes", 'field "s": codes lie outside its dictionary'),
+        ("s", "blob", 'field "s": its dictionary is not sorted'),
+        ("b", "codes", 'field "b": codes beyond 1'),
+        ("tags", "members", 'field "tags": codes lie outside its dictionary'),
+        ("tags", "posting", 'field "tags": its inverted lists differ from its rows'),
+        ("tags", "starts", 'field "tags": its rows do not cover its members'),
+        ("_id", "row_of", "ids: the row of an id holds another id"),
+    ],
+)
+def test_arrays_that_contradict_each_other_are_named(tmp_path, field_name, part, words):
+    (path,) = write_attributes(tmp_path, COLUMNS, SCHEMA, IDS)
+    store = Attributes.open(tmp_path)
+    place = store._start + store._places[field_name][part][2]
+    byte = b"\x02" if part == "posting" else b"\x7f"
+    path.write_bytes(path.read_bytes()[:place] + byte + path.read_bytes()[place + 1 :])
+    assert contradictions(Attributes.open(tmp_path)) == [words]
+
+
+def test_a_string_of_64_kib_is_stored_and_found(tmp_path):
+    text = "é" * 32_768
+    write_attributes(tmp_path, {"s": [text, text[:-1]]}, Schema.of({"s": str}), ["a", "b"])
+    assert Attributes.open(tmp_path).mask(field("s") == text).tolist() == [True, False]
+
+
+def test_a_thousand_fields_are_stored(tmp_path):
+    schema = Schema.of({f"f{n}": int for n in range(1_000)})
+    write_attributes(tmp_path, {f"f{n}": [n] for n in range(1_000)}, schema, ["a"])
+    assert Attributes.open(tmp_path).column("f999") == [999]
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
