@@ -14,7 +14,7 @@ __all__ = ["Block", "Passage", "cut_passages", "paragraphs", "sentence_spans", "
 _PARAGRAPH = re.compile(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")  # lines with text, up to a blank one
 # A sentence ends after . ! ? (and closing quotes) before white space, or after a full-width stop.
 _SENTENCE_END = re.compile(r"""(?<=[.!?])["')\]”’]*\s+|(?<=[。！？])""")
-_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Dr|Mr|Mrs|Ms|St|No|Fig|Eq|al|approx)|\b[A-Z])\.$")
+_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Dr|Mr|Mrs|Ms|St|Fig|Eq|al|approx)|\b[A-Z])\.$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,11 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 
 def _join(waiting: list[Block], heading: str, section: int) -> Iterator[Passage]:
-    text = squeeze("\n".join(piece.text for piece in waiting))
-    if text:
+    parts: list[str] = []
+    for before, piece in zip([None, *waiting], waiting, strict=False):
+        touches = before is not None and piece.exact and before.end == piece.start  # 一。二。: nothing stood between
+        parts += [piece.text] if touches else ["\n", piece.text]
+    if text := squeeze("".join(parts)):
         yield Passage(waiting[0].start, waiting[-1].end, text, heading, section)
 
 

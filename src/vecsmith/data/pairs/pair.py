@@ -35,11 +35,13 @@ def count_words(text: str) -> int:
 
 
 def without(text: str, part: str) -> str:
-    """The text without any occurrence of a part, also none that the removal itself brings together.
+    """The text without any occurrence of a part, also none that the removal itself brings together; white space of
+    both counts as single spaces.
 
     >>> without("a b. Find it. c", "Find it.")
     'a b. c'
     """
+    text, part = " ".join(text.split()), " ".join(part.split())
     while part and part in text:
         text = " ".join(text.replace(part, " ").split())
     return text

@@ -125,9 +125,11 @@ def list_files(path: str | Path, found: Found | None = None) -> list[FileEntry]:
             found.skip("unreadable", _utf8(prefix) or folder)
             continue
         for item in items:
-            if _wanted(item, prefix, found):
+            if not _wanted(item, prefix, found):
+                continue
+            if item.is_dir(follow_symlinks=False):
                 waiting.append((item.path, f"{prefix}{item.name}/"))
-            elif item.is_file(follow_symlinks=False) and _supported(item, prefix, found):
+            elif _supported(item, prefix, found):
                 info = item.stat(follow_symlinks=False)
                 entries.append(FileEntry(_utf8(prefix + item.name), item.path, info.st_size, info.st_mtime_ns))
     return sorted(entries, key=lambda entry: entry.name)
@@ -173,21 +175,21 @@ def _declared(data: bytes, format: str) -> str:
 
 
 def _wanted(item: os.DirEntry[str], prefix: str, found: Found) -> bool:
-    """Whether an entry is a folder to walk; what is neither folder nor plain file is counted here."""
+    """Whether an entry is a folder or plain file in sight; what is not is counted."""
     name = _utf8(prefix + item.name)
     if item.is_symlink():
         found.skip("link, not followed", name)
-        return False
-    if item.name.startswith(".") or item.name == "__pycache__":
+    elif item.name.startswith(".") or item.name == "__pycache__":
         found.skip("hidden", name)
-        return False
-    return item.is_dir(follow_symlinks=False)
+    elif not item.is_dir(follow_symlinks=False) and not item.is_file(follow_symlinks=False):
+        found.skip("no plain file", name)
+    else:
+        return True
+    return False
 
 
 def _supported(item: os.DirEntry[str], prefix: str, found: Found) -> bool:
     """Whether a plain file is of a kind that is read."""
-    if item.name.startswith("."):
-        return False
     suffix = os.path.splitext(item.name)[1].lower()
     if suffix not in SUFFIXES:
         found.skip(f"unsupported: {_utf8(suffix) or 'no suffix'}", _utf8(prefix + item.name))
