@@ -202,13 +202,11 @@ class Catalog:
         return UsageError(f"{self.folder} {what}; make one with: vecsmith index create {self.folder} SOURCE")
 
     def _translate(self, error: sqlite3.Error) -> Exception:
-        words = str(error)
-        if "locked" in words or "busy" in words:
+        words, name = str(error), getattr(error, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return Locked(f"{self.path} was locked for {WAIT_SECONDS:.0f} s by another process ({words}); try again")
-        if "full" in words:
-            return DiskFull(
-                f"{self.path}: {words}; the last generation stands. Make room and run it again", path=self.path
-            )
+        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE")):
+            return DiskFull(f"{self.path}: {words}; the last generation stands. Make room, run it again", path=self.path)
         return Damaged(f"{self.path} cannot be read: {words}; restore it from a backup, or build the index again")
 
 

@@ -38,14 +38,10 @@ def put_documents(
             blocks = list(blocks)
             writer.settings["schema"] = infer_schema(blocks).to_json()
         schema = Schema.from_json(writer.settings["schema"])
-        try:
-            count = writer.add_blocks(blocks, schema, encode, on_unknown, task.advance)
-            if count:
-                _meet_existing(writer, base, replace)
-                writer.commit()
-        except BaseException:
-            writer.drop_new()
-            raise
+        count = writer.add_blocks(blocks, schema, encode, on_unknown, task.advance)
+        if count:
+            _meet_existing(writer, base, replace)
+            writer.commit()
     return count
 
 

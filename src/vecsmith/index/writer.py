@@ -9,7 +9,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from vecsmith.atomic import disk_errors, fsync_folder, fsync_tree
-from vecsmith.errors import SchemaError
+from vecsmith.errors import SchemaError, VecsmithError
 from vecsmith.index.catalog import Catalog, LiveSegment
 from vecsmith.index.documents import Block, check_vectors
 from vecsmith.index.lock import WriterLock
@@ -61,6 +61,12 @@ class Writer:
             self.settings: dict[str, Any] = dict(self.base.settings)
             try:
                 yield self.base
+            except BaseException:
+                # What the catalog names is committed and stays, even where the error came after the commit; what
+                # cannot be removed now, the next writer sweeps.
+                with suppress(VecsmithError, OSError):
+                    self._sweep()
+                raise
             finally:
                 for builder in self._builders:
                     builder.close()
@@ -215,12 +221,6 @@ class Writer:
             segment = Segment(self.folder / "segments" / new.name, new.body, self.schema_written)
             found += segment.ids(np.arange(segment.rows))
         return found
-
-    def drop_new(self) -> None:
-        """Take back what was written, after an error."""
-        for new in self._new:
-            shutil.rmtree(self.folder / "segments" / new.name, ignore_errors=True)
-        self._new.clear()
 
     def collect(self, grace_seconds: float) -> tuple[int, int]:
         """Delete files that no kept generation has named for `grace_seconds`; returns files' folders and bytes."""
