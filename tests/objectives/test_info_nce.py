@@ -242,18 +242,20 @@ def test_a_row_whose_candidates_are_all_masked_costs_nothing_and_gives_no_gradie
     documents = torch.randn(3, 4, requires_grad=True)
     lone = replace(batch, weights=torch.tensor([1.0, 1.0, 0.0]), positives=torch.tensor([[0], [1], [-1]]))
     assert info_nce(queries, documents, batch).value.item() > 0
-    with pytest.raises(NotEnoughData, match="all rows masked: none of 3 rows has a negative left .removed: 2 by group"):
+    with pytest.raises(
+        NotEnoughData, match=r"all rows masked: none of 3 rows has a negative left .removed: 2 by group"
+    ):
         info_nce(queries, documents, lone)
 
 
 def test_one_row_without_negatives_is_an_error_that_says_what_to_do():
-    with pytest.raises(NotEnoughData, match="all rows masked.*give the records negatives, use larger batches"):
+    with pytest.raises(NotEnoughData, match=r"all rows masked.*give the records negatives, use larger batches"):
         info_nce(torch.randn(1, 4), torch.randn(1, 4), plain_batch(1))
 
 
 def test_no_positive_at_all_is_an_error():
     batch = replace(plain_batch(2, negatives=[[2], [2]]), positives=torch.full((2, 1), -1))
-    with pytest.raises(NotEnoughData, match="all rows masked|no positives"):
+    with pytest.raises(NotEnoughData, match=r"all rows masked|no positives"):
         info_nce(torch.randn(2, 4), torch.randn(3, 4), batch)
 
 

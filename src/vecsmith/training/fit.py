@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vecsmith.atomic import write_json, write_text
 from vecsmith.errors import ContractError, MissingExtra
 from vecsmith.progress import SILENT, Progress
+from vecsmith.training.adapters import add_adapter, merge_adapters
 from vecsmith.training.card import card
 from vecsmith.training.lock import make_lock, write_lock
 from vecsmith.training.recipe import Recipe, StageSpec
@@ -180,7 +181,10 @@ def _start_model(recipe: Recipe, model: "SentenceTransformer | None") -> "tuple[
     if recipe.prompts:
         model.prompts = {**model.prompts, **recipe.prompts}
     if recipe.model.peft:
-        _add_adapter(recipe, model)
+        try:
+            add_adapter(model, recipe.model.peft)
+        except (TypeError, ValueError) as error:
+            raise recipe.error(f"LoraConfig refuses this: {error}", "model", "peft") from error
     for number, pattern in enumerate(recipe.model.freeze):
         _freeze(recipe, model, pattern, number)
     return model, base
@@ -194,17 +198,6 @@ def _facts_of(model: "SentenceTransformer") -> dict[str, Any]:
         return {"fingerprint": None}
     licence = contract.record.get("licence")
     return {"fingerprint": contract.fingerprint, **({"licence": licence} if licence else {})}
-
-
-def _add_adapter(recipe: Recipe, model: "SentenceTransformer") -> None:
-    try:
-        from peft import LoraConfig
-    except ImportError as error:
-        raise MissingExtra("dev", "a recipe with model.peft") from error
-    try:
-        model.add_adapter(LoraConfig(**(recipe.model.peft or {})))
-    except (TypeError, ValueError) as error:
-        raise recipe.error(f"LoraConfig refuses this: {error}", "model", "peft") from error
 
 
 def _freeze(recipe: Recipe, model: "SentenceTransformer", pattern: str, number: int) -> None:
@@ -225,6 +218,7 @@ def _write_model(
 
     if is_first():
         encoder.eval()
+        merge_adapters(encoder)
         lineage = (recipe.model.base,)
         save(encoder, run.output, name=recipe.name, licence=recipe.licence, lineage=lineage, replace=True)
         facts = {

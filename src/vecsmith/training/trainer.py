@@ -106,7 +106,7 @@ class BatchTrainer(SentenceTransformerTrainer):
             encoded.model = model
         value = encoded(batch)
         if not torch.isfinite(value):
-            raise self._diverged("loss", float(value), batch, inputs["record_rows"])
+            raise self._diverged("loss", value.item(), batch, inputs["record_rows"])
         return (value, {}) if return_outputs else value
 
     def _objective(self, objective: StageObjective) -> Any:
