@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vecsmith.data.dataset import Dataset
 from vecsmith.data.split import LEFT_OUT, SHARES, assign_splits, split_groups, split_of, without_leaks
-from vecsmith.errors import NotEnoughData, UsageError
+from vecsmith.errors import DataError, NotEnoughData, UsageError
 
 names = st.text(max_size=6)
 ORDER = {"train": 0, "dev": 1, "test": 2}
@@ -45,6 +45,7 @@ def test_balanced_gives_every_side_a_group_and_comes_near_the_shares(sizes, seed
 def test_balanced_hits_the_shares_by_documents_where_groups_are_unequal():
     sizes = {"a": 300, "b": 250, "c": 250, "d": 60, "e": 60, "f": 40, "g": 40}
     sides = split_groups([group for group, size in sizes.items() for _ in range(size)], balanced=True)
+    assert sides == split_groups(sizes, balanced=True)
     counts = Counter()
     for group, side in sides.items():
         counts[side] += sizes[group]
@@ -169,6 +170,26 @@ def test_no_group_and_no_text_is_on_two_sides_in_the_end(rows, balanced, seed):
             by_text.setdefault(split.text(record["query"]), set()).add(record["split"])
             by_text.setdefault(split.text(record["positives"][0]), set()).add(record["split"])
     assert all(len(found) == 1 for found in [*by_group.values(), *by_text.values()])
+
+
+@pytest.mark.parametrize("count", [3, 20, 900])
+def test_a_dataset_without_splits_is_dealt_when_one_is_asked_for(count):
+    with Dataset.build(name="x") as builder:
+        for number in range(count):
+            builder.add_document(f"d{number}", f"text {number}", group=f"g{number}")
+            builder.add_record(query=f"query {number}", positives=[f"text {number}"], group=f"g{number}")
+        dataset = builder.finish()
+    sides = [dataset.split(name).documents.ids for name in SHARES]
+    assert all(sides)
+    assert sorted(id for side in sides for id in side) == sorted(dataset.documents.ids)
+    assert len(sides[0]) >= max(len(side) for side in sides)
+    with pytest.raises(DataError, match='no split "validation" in dataset x; known: train, dev, test'):
+        dataset.split("validation")
+
+
+def test_two_groups_cannot_be_dealt_into_three_sides():
+    with pytest.raises(NotEnoughData, match="2 groups for 3 sides"):
+        build([("a", None), ("b", None)], []).split("test")
 
 
 def test_records_without_a_group_go_with_the_document_that_answers_them():

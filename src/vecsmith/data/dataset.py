@@ -73,6 +73,7 @@ class Dataset:
         self._documents = documents
         self._starts: np.ndarray | None = None
         self._fingerprint: str | None = None
+        self._dealt: Dataset | None = None
 
     @staticmethod
     def build(*, name: str, folder: Path | str | None = None, replace: bool = False) -> "DatasetBuilder":
@@ -139,12 +140,22 @@ class Dataset:
     def split(self, name: str) -> "Dataset":
         """The part of one split: its records and documents, and the documents that name no split (a shared corpus).
 
+        A dataset without any split is first dealt into train, dev and test, by group and without leaks (`split.deal`);
+        the same dataset is always dealt alike, so that its train and test never share a group or a text.
+
         raises    DataError: no such split; the message names those there are
         """
-        if name not in (known := self.splits):
+        known = self.splits
+        if not known and name in ("train", "dev", "test"):
+            if self._dealt is None:
+                from vecsmith.data.split import deal
+
+                self._dealt, _ = deal(self)
+            return self._dealt.split(name)
+        if name not in known:
             raise DataError(
-                f'no split "{name}" in dataset {self.name}; known: {", ".join(known) or "none"}. '
-                "Make one with vecsmith.data.split.assign_splits"
+                f'no split "{name}" in dataset {self.name}; known: {", ".join(known) or "train, dev, test (dealt)"}. '
+                "Others are made with vecsmith.data.split.assign_splits"
             )
         documents = pc.or_kleene(pc.equal(self._documents["split"], name), pc.is_null(self._documents["split"]))
         return self.filter(documents=documents, records=pc.equal(self.records["split"], name))

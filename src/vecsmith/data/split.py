@@ -16,9 +16,10 @@ import xxhash
 from vecsmith.data.dataset import Dataset
 from vecsmith.errors import NotEnoughData, UsageError
 
-__all__ = ["LEFT_OUT", "SHARES", "LeakReport", "assign_splits", "split_groups", "split_of", "without_leaks"]
+__all__ = ["LEFT_OUT", "SHARES", "LeakReport", "assign_splits", "deal", "split_groups", "split_of", "without_leaks"]
 
 SHARES: Mapping[str, float] = {"train": 0.8, "dev": 0.1, "test": 0.1}
+MANY_GROUPS = 200  # from here on a hash meets the shares well enough
 LEFT_OUT = "left_out"  # the split of what leaked: part of the dataset, of no side
 
 
@@ -32,11 +33,15 @@ def split_of(group: str, shares: Mapping[str, float] = SHARES, seed: int = 0) ->
 
 
 def split_groups(
-    groups: Sequence[str], shares: Mapping[str, float] = SHARES, seed: int = 0, *, balanced: bool = False
+    groups: Sequence[str] | Mapping[str, int],
+    shares: Mapping[str, float] = SHARES,
+    seed: int = 0,
+    *,
+    balanced: bool = False,
 ) -> dict[str, str]:
     """Side of each distinct group.
 
-    groups      one per document (repeats count as size) or each once
+    groups      one per document (repeats count as size), each once, or a mapping group -> size
     balanced    False: by hash, stable when groups are added; the shares are met on average over many groups.
                 True: by size, so that few and unequal groups meet the shares as well as they can, every side gets a
                 group where there are enough, and an added group may move others
@@ -113,6 +118,16 @@ def assign_splits(
     return dataset.with_splits(
         documents=[sides[group] for group in groups], records=[sides[group] for group in record_groups]
     )
+
+
+def deal(dataset: Dataset) -> tuple[Dataset, "LeakReport"]:
+    """Train, dev and test by `assign_splits` and `without_leaks`: by hash, or by size where groups are few.
+
+    raises    NotEnoughData: fewer than three groups (a document without one is its own)
+    """
+    column = dataset.documents.table["group"] if len(dataset.documents) else dataset.records["group"]
+    groups = len(column.drop_null().unique()) + column.null_count
+    return without_leaks(assign_splits(dataset, balanced=groups < MANY_GROUPS))
 
 
 def _names(keys: np.ndarray) -> list[str]:
