@@ -113,8 +113,8 @@ class Model(SentenceTransformer):
 
     def _state_of_weights(self) -> tuple[object, ...]:
         """What changes when weights do, without reading them all."""
-        # torch counts in-place changes of each tensor, so a training step shows; a write through `.data` is not counted,
-        # hence the few sampled values. A move to another device changes none of these.
+        # torch counts in-place changes of each tensor, so a training step shows; a write through `.data` is not
+        # counted, hence the few sampled values. A move to another device changes none of these.
         return tuple(
             (
                 name,

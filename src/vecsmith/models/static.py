@@ -216,7 +216,8 @@ class StaticEncoder:
             start = stop
         for row in np.flatnonzero(lengths > LONG_TOKENS):
             sums[row] = self._long_sum(ids[row])
-        return sums / np.maximum(lengths, 1)[:, None].astype(np.float32)
+        counts: Float = np.maximum(lengths, 1).astype(np.float32)
+        return sums / counts[:, None]
 
     def _long_sum(self, ids: list[int]) -> Float:
         """Sum of the vectors of one long text, row after row: float32 [token width].
