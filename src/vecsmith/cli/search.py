@@ -60,7 +60,7 @@ def lines_of(result: "Result", names: list[str] | None, width: int) -> list[str]
         if rest:
             lines.append(f"      {_cut(rest, width - 6)}")
         if names:
-            shown = "  ".join(f"{name}={_shown(hit.fields[name])}" for name in names)
+            shown = ", ".join(f"{name}={_shown(hit.fields[name])}" for name in names)
             lines.append(f"      {_cut(shown, width - 6)}")
     if not hits:
         lines.append(_nothing(result))
