@@ -14,6 +14,7 @@ from vecsmith.evaluation.correlation import (
     spearman_difference,
     spearman_interval,
 )
+from vecsmith.evaluation.statistics import resample_counts
 
 
 @given(values=st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=3, max_size=40))
@@ -37,19 +38,19 @@ def three_models(n=150, seed=0):
     return a, b, gold
 
 
-def test_the_interval_of_a_difference_equals_slow_resampling():
-    a, b, gold = three_models()
-    interval, _ = spearman_difference(a, b, gold, resamples=2500, permutations=10)
-    draw = np.random.default_rng(99)
+def test_the_intervals_are_those_of_ranking_each_resample_anew():
+    a, b, gold = three_models(40)
+    gold = np.round(gold / 2)  # few levels: long ties
+    alone = spearman_interval(a, gold, resamples=200, seed=5)
+    interval, _ = spearman_difference(a, b, gold, resamples=200, permutations=10, seed=5)
     slow = []
-    for _ in range(2500):
-        rows = draw.integers(0, len(gold), len(gold))
-        rho = [scipy.stats.spearmanr(model[rows], gold[rows]).statistic for model in (a, b)]
-        slow.append(rho[0] - rho[1])
-    low, high = np.quantile(slow, [0.025, 0.975])
+    for counts in np.concatenate(list(resample_counts(40, resamples=200, seed=5))):
+        rows = np.repeat(np.arange(40), counts)
+        slow.append([scipy.stats.spearmanr(model[rows], gold[rows]).statistic for model in (a, b)])
+    of_a, of_b = np.array(slow).T
     assert interval.mean == pytest.approx(scipy.stats.spearmanr(a, gold)[0] - scipy.stats.spearmanr(b, gold)[0])
-    assert interval.low == pytest.approx(low, abs=0.06 * (high - low))
-    assert interval.high == pytest.approx(high, abs=0.06 * (high - low))
+    assert [interval.low, interval.high] == pytest.approx(np.quantile(of_a - of_b, [0.025, 0.975]), abs=1e-9)
+    assert [alone.low, alone.high] == pytest.approx(np.quantile(of_a, [0.025, 0.975]), abs=1e-9)
 
 
 def test_the_permutation_of_ranks_equals_slow_swapping():

@@ -40,6 +40,13 @@ def test_queries_without_relevant_documents_are_left_out_and_counted():
     assert scores.counts["missing_documents"] == 1
 
 
+def test_every_judged_document_that_the_corpus_lacks_counts():
+    judged = Judgements(relevance={0: {"a": 1.0, "gone": 1.0, "lost": 1.0}})
+    scores = judge_retrieval(ORDERS, judged, metrics=["recall@10"])
+    assert scores.values["recall@10"] == pytest.approx(1 / 3)
+    assert scores.counts["missing_documents"] == 2
+
+
 def test_the_compatible_mode_keeps_them_as_zero():
     scores = judge_retrieval(ORDERS, Judgements(), metrics=["mrr@10"], mteb_compat=True)
     assert scores.per_query["mrr@10"].tolist() == [1.0, 0.5, 0.0]
