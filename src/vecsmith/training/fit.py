@@ -1,6 +1,7 @@
 """Run the stages of a recipe: a start model and data to a model folder. Killed, it goes on from its last checkpoint."""
 
 import difflib
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -53,6 +54,7 @@ def fit(
               Diverged: a loss that is not finite; MissingExtra: accelerate or datasets are not installed
     """
     _require_training()
+    _join_ranks()
     from vecsmith.training.sets import open_sets
 
     output = Path(output)
@@ -232,6 +234,15 @@ def _write_model(
         write_lock(run.output, lock)  # last: a folder with a lock is finished
         shutil.rmtree(run.work, ignore_errors=True)
     barrier()
+
+
+def _join_ranks() -> None:
+    """Under torchrun, set up the process group now: files are written by the first rank only."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        import torch
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available())
 
 
 def _require_training() -> None:

@@ -45,6 +45,7 @@ class RunFolder:
                 raise UsageError(_changed(self.output, state["recipe"], text, state["data"], now))
             if state["recipe"] == text and state["data"] == now:
                 return "going on"
+        barrier()  # every rank has read what is there before the first one changes it
         if is_first():
             shutil.rmtree(self.work, ignore_errors=True)
             self.work.mkdir(parents=True)
@@ -64,6 +65,7 @@ class RunFolder:
 
         state = self._state() or {"stages": []}
         state["stages"] = [*state["stages"][:number], facts]
+        barrier()
         if is_first():
             self.work.mkdir(parents=True, exist_ok=True)
             save_file(own_copies(trained(encoder)), self.work / f"stage-{number}.safetensors")

@@ -53,19 +53,32 @@ def _sets(name: str, spec: DataSpec, dataset: "Dataset", trained_kinds: set[str]
 
 
 def _open(recipe: Recipe, spec: DataSpec, progress: Progress) -> "Dataset":
-    """A data set by its format: a saved dataset, a table, documents, or docstrings."""
+    """A saved dataset, a table, a folder of documents, or `docstrings:stdlib`; then the split that is asked for."""
     from vecsmith.data.dataset import Dataset
 
-    if spec.path.startswith("docstrings:"):
+    path = None if spec.path.startswith("docstrings:") else recipe.locate(spec.path)
+    if path is not None and (path / "dataset.json").exists():
+        dataset = Dataset.open(path)
+    elif path is not None and path.is_file():
         from vecsmith.data.read import read
 
-        dataset = read(spec.path, limit=spec.limit)
+        options = {"kind": spec.kind, "format": spec.format}
+        dataset = read(path, **spec.columns, **{name: value for name, value in options.items() if value})
     else:
-        path = recipe.locate(spec.path)
-        if (path / "dataset.json").exists():
-            dataset = Dataset.open(path)
-        else:
-            from vecsmith.data.read import read
-
-            dataset = read(path, **spec.columns)
+        dataset = _read_source(spec.path if path is None else path, spec, recipe.seed, progress)
     return dataset.split(spec.split) if spec.split else dataset
+
+
+def _read_source(source: str | Path, spec: DataSpec, seed: int, progress: Progress) -> "Dataset":
+    """Documents or docstrings, with the pairs that the text itself gives."""
+    from vecsmith.data.dataset import Dataset
+    from vecsmith.data.source import open_source
+    from vecsmith.models.names import resolve_name
+    from vecsmith.models.static import StaticEncoder
+
+    count_tokens = StaticEncoder.open(resolve_name("default")).count_tokens
+    found = open_source(source, limit=spec.limit, seed=seed, count_tokens=count_tokens)
+    with Dataset.build(name=found.name) as builder:
+        found.write(builder, progress=progress)
+        dataset = builder.finish()
+    return found.settle(dataset, seed=seed)[0]

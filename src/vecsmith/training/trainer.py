@@ -26,7 +26,7 @@ from vecsmith.training.collate import Collator, EpochLoader, TrainingSet
 from vecsmith.training.encoding import BEFORE_NORMALIZE, EncodedLoss, world
 from vecsmith.training.objective import StageObjective
 
-__all__ = ["BatchTrainer", "last_checkpoint"]
+__all__ = ["BatchTrainer", "last_checkpoint", "load_trained", "own_copies", "source_of", "trained"]
 
 WEIGHTS = "trainable.safetensors"
 STATE = "objective_state.safetensors"
@@ -61,7 +61,7 @@ class BatchTrainer(SentenceTransformerTrainer):
     ) -> None:
         self.sets = list(sets)
         self.sampler = EpochSampler(
-            [_source(each) for each in self.sets],
+            [source_of(each) for each in self.sets],
             batch_size=args.train_batch_size * args.world_size,
             seed=args.data_seed if args.data_seed is not None else args.seed,
         )
@@ -219,7 +219,8 @@ def own_copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
-def _source(training_set: TrainingSet) -> Source:
+def source_of(training_set: TrainingSet) -> Source:
+    """What the sampler needs of a training set."""
     columns = training_set.columns
     groups = columns.groups[columns.usable] if training_set.distinct_groups and columns.groups is not None else None
     return Source(columns.usable, groups, training_set.weight, columns.name)
