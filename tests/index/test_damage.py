@@ -144,3 +144,12 @@ def test_a_vector_that_is_not_the_texts_is_found_by_a_deep_check(tmp_path, tiny_
     index.upsert([{"id": "d1", "text": "red"}], np.eye(8)[:1])
     (problem,) = index.verify(deep=True)
     assert '1 of 1 rows are not what the model gives for the text (worst: "d1"' in str(problem)
+
+
+def test_a_contract_that_was_edited_is_named(tmp_path, tiny_model, documents):
+    index = Index.create(tmp_path / "index", model=tiny_model(), schema={}, durability="none")
+    path = index.path / "embedding.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    assert [str(problem) for problem in index.verify()] == [f"{path}: is not the contract that the catalog holds"]
+    path.unlink()
+    assert "cannot be read" in str(index.verify()[0])

@@ -2,11 +2,13 @@
 
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from vecsmith.errors import ContractError, LimitExceeded, SchemaError, SpaceMismatch, UsageError, WhereError
+from vecsmith.index.as_search import as_search
 from vecsmith.index.index import Index
 from vecsmith.index.where import field
 
@@ -327,3 +329,29 @@ def test_deleting_all_leaves_an_empty_index_that_takes_more(index, documents):
     assert index.search("red", mode="fused").ids == []
     index.add(documents(3))
     assert len(index.search("red", 10, mode="dense")) == 3
+
+
+def test_the_judge_sees_an_index_as_rows_and_scores(index, documents):
+    listed = [f"d{n}" for n in range(59, 9, -1)]
+    rows, scores = as_search(index, listed, mode="dense")(["red file", "saw"], 60)
+    for query, found, value in zip(["red file", "saw"], rows, scores, strict=True):
+        hits = index.search(query, 60, mode="dense")
+        expected = [(name, score) for name, score in zip(hits.ids, hits.scores, strict=True) if name in listed]
+        assert [listed[row] for row in found[:50]] == [name for name, _ in expected]
+        assert value[:50].tolist() == [score for _, score in expected]
+        assert (found[50:] == -1).all()
+        assert np.isneginf(value[50:]).all()
+
+
+def test_threads_that_share_an_index_answer_as_one(index):
+    filters = [None, "year >= 2019", "kind = 'class'", "'x' in tags", "year is null", "year < 2019"]
+    asked = [(query, where) for query in ("red file", "open the saw") for where in filters] * 3
+    again = Index.open(index.path)
+
+    def ask(pair):
+        found = again.search(pair[0], 10, where=pair[1], weight=0.5)
+        return found.ids, found.scores
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(ask, asked))
+    assert together == [ask(pair) for pair in asked]

@@ -206,7 +206,9 @@ class Catalog:
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return Locked(f"{self.path} was locked for {WAIT_SECONDS:.0f} s by another process ({words}); try again")
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE")):
-            return DiskFull(f"{self.path}: {words}; the last generation stands. Make room, run it again", path=self.path)
+            return DiskFull(
+                f"{self.path}: {words}; the last generation stands. Make room, run it again", path=self.path
+            )
         return Damaged(f"{self.path} cannot be read: {words}; restore it from a backup, or build the index again")
 
 

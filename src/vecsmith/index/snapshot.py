@@ -64,12 +64,6 @@ class Snapshot:
         )
         self._masks: dict[str, tuple[list[Mask | None], int]] = {}
 
-    def __enter__(self) -> "Snapshot":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
     def __len__(self) -> int:
         return self.total
 
@@ -78,30 +72,6 @@ class Snapshot:
         """Components of a vector; None without a dense side, or before the first add."""
         width: int | None = self.settings["width"]
         return width
-
-    def search(
-        self,
-        text: str | None,
-        vector: Float | None,
-        k: int = 10,
-        *,
-        mode: str,
-        weight: float | None = None,
-        where: "str | Tree | Field | None" = None,
-        fields: Sequence[str] | None = None,
-        offset: int = 0,
-    ) -> Result:
-        """The k best documents after `offset` better ones; see `Index.search`."""
-        return self.search_many(
-            [text],
-            None if vector is None else vector[None],
-            k,
-            mode=mode,
-            weight=weight,
-            where=where,
-            fields=fields,
-            offset=offset,
-        )[0]
 
     def search_many(
         self,
@@ -115,7 +85,12 @@ class Snapshot:
         fields: Sequence[str] | None = None,
         offset: int = 0,
     ) -> list[Result]:
-        """`search` for several queries under one filter: their dense scores come from one matrix product."""
+        """The answers to several queries under one filter; arguments as in `Index.search`.
+
+        texts     the queries, None where only a vector is known
+        vectors   float32 [q, width], finite (of unit length for cosine), or None in mode lexical
+        mode      "dense", "lexical" or "fused"
+        """
         self._check(k, offset, mode, fields)
         clock = _Clock()
         with clock("filter"):

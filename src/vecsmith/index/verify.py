@@ -1,12 +1,12 @@
 """Hold every stored file of an index to what the catalog says of it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecsmith.errors import Damaged
 from vecsmith.index.catalog import Catalog
 from vecsmith.index.segment import file_hash
 from vecsmith.index.snapshot import Snapshot
@@ -55,6 +55,7 @@ def verify_files(
         for path, written in files:
             problems += _check(path, written["bytes"], written["xxh3"])
             task.advance()
+    problems += _check_contract(folder, snapshot)
     if deep and not problems:
         problems += _deep(folder, snapshot, encoder)
     return problems
@@ -72,6 +73,18 @@ def _check(path: Path, size: int, digest: str) -> list[Problem]:
     except OSError as error:
         return [Problem(path, f"cannot be read: {error.strerror}")]
     return []
+
+
+def _check_contract(folder: Path, snapshot: Snapshot) -> list[Problem]:
+    """The copy of the contract that people and tools read against the catalog's, which counts."""
+    path = folder / "embedding.json"
+    if snapshot.pin.contract is None:
+        return []
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return [Problem(path, f"cannot be read: {error}")]
+    return [] if found == snapshot.pin.contract else [Problem(path, "is not the contract that the catalog holds")]
 
 
 def _deep(folder: Path, snapshot: Snapshot, encoder: "Encoder | None") -> list[Problem]:
@@ -101,9 +114,3 @@ def _deep(folder: Path, snapshot: Snapshot, encoder: "Encoder | None") -> list[P
                 )
             )
     return problems
-
-
-def require_whole(folder: Path, problems: list[Problem]) -> None:
-    """Raise Damaged where `verify_files` found something."""
-    if problems:
-        raise Damaged(f"{folder}: {len(problems)} problems\n" + "\n".join(f"  {problem}" for problem in problems))
