@@ -1,11 +1,14 @@
 """Passages: every word of a text once, in its place, never too long, never across a heading."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vecsmith.data.pairs.headings import heading_pair
 from vecsmith.data.passages import Block, cut_passages, paragraphs, sentence_spans, squeeze
-from vecsmith.data.readers.text_blocks import markdown_blocks, plain_blocks
+from vecsmith.data.readers.text_blocks import markdown_blocks, plain_blocks, rst_blocks
 
 
 def words(text):
@@ -115,3 +118,12 @@ def test_tokens_are_counted_about_once():
 def test_a_passage_needs_room_for_a_token():
     with pytest.raises(ValueError, match="max_tokens is 0; at least 1"):
         list(cut_passages([], max_tokens=0, count_tokens=words))
+
+
+@pytest.mark.parametrize("text", [" " * 200_000, "# " + " #" * 100_000, "<" * 100_000, '"' * 100_000, "=\n" * 50_000])
+def test_hostile_text_takes_linear_time(text):
+    for reader in (plain_blocks, markdown_blocks, rst_blocks):
+        start = time.process_time()
+        for passage in cut(text, 64, reader):
+            heading_pair(passage.heading, text, passage.text)
+        assert time.process_time() - start < 2

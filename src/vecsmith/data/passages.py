@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 __all__ = ["Block", "Passage", "cut_passages", "paragraphs", "sentence_spans", "squeeze"]
 
-_PARAGRAPH = re.compile(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")  # lines with text, up to a blank one
 # A sentence ends after . ! ? (and closing quotes) before white space, or after a full-width stop.
 _SENTENCE_END = re.compile(r"""(?<=[.!?])["')\]”’]*\s+|(?<=[。！？])""")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Dr|Mr|Mrs|Ms|St|Fig|Eq|al|approx)|\b[A-Z])\.$")
@@ -87,8 +86,20 @@ def squeeze(text: str) -> str:
 
 def paragraphs(text: str, start: int = 0, end: int | None = None) -> Iterator[Block]:
     """The paragraphs of text[start:end]: runs of lines that are not blank."""
-    for found in _PARAGRAPH.finditer(text, start, len(text) if end is None else end):
-        yield Block(found.start(), found.end(), found.group())
+    end = len(text) if end is None else end
+    first = last = -1  # of the paragraph that is open
+    while start < end:
+        line_end = text.find("\n", start, end)
+        line_end = end if line_end < 0 else line_end
+        if not text[start:line_end].strip():
+            if first >= 0:
+                yield Block(first, last, text[first:last])
+            first = -1
+        else:
+            first, last = (start if first < 0 else first), line_end
+        start = line_end + 1
+    if first >= 0:
+        yield Block(first, last, text[first:last])
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ from vecsmith.data.readers.documents import SUFFIXES, documents_manifest
 from vecsmith.data.readers.found import Found
 from vecsmith.data.readers.tables import read_table
 from vecsmith.data.split import LeakReport, assign_splits, without_leaks
-from vecsmith.data.table_units import query_is_title, table_manifest, table_units
+from vecsmith.data.table_units import cuts, table_manifest, table_units
 from vecsmith.data.units import BALANCED_BELOW, SHARES, Unit, docstring_units, document_units
 from vecsmith.errors import DataError, NotEnoughData, UsageError
 from vecsmith.progress import SILENT, Progress
@@ -273,7 +273,7 @@ def _table_source(path: Path, columns: dict[str, Any], limit: int | None, seed: 
     return Source(
         name=str(path),
         kind="table",
-        cuts=query is None or query_is_title(table),
+        cuts=cuts(table),
         attributes=table.columns.attributes,
         query_column=query,
         sides="dealt" if table.columns.split else "hashed",

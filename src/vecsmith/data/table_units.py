@@ -13,7 +13,7 @@ from vecsmith.data.readers.tables import Table, TableRow
 from vecsmith.data.split import split_of
 from vecsmith.data.units import SHARES, Unit
 
-__all__ = ["query_is_title", "table_manifest", "table_units"]
+__all__ = ["cuts", "table_manifest", "table_units"]
 
 TITLES = {"title", "heading", "headline", "name", "subject"}
 SIDES = {"training": "train", "validation": "dev", "valid": "dev", "val": "dev", "development": "dev", "eval": "dev"}
@@ -26,17 +26,21 @@ def table_units(table: Table, *, limit: int | None, seed: int, found: Found) -> 
     keeps its document and gives no query. Rows without text are counted in `found`.
     """
     found.files = 1
-    with_title = query_is_title(table)
     for row in islice(table, limit):
         for number, text in enumerate(row.documents):
             found.documents += 1
-            yield _unit(table, row, number, text, with_title, seed)
+            yield _unit(table, row, number, text, seed)
     if table.skipped:
         found.skip("row without text", table.path.name, table.skipped)
 
 
-def query_is_title(table: Table) -> bool:
-    """Whether what asks is the title of what answers: then users search for both."""
+def cuts(table: Table) -> bool:
+    """Whether judged and served texts differ: queries are cut from the text, or are its titles, which users search
+    for too."""
+    return table.columns.query is None or _is_titled(table)
+
+
+def _is_titled(table: Table) -> bool:
     return (table.columns.query or "").strip().lower() in TITLES
 
 
@@ -46,15 +50,17 @@ def table_manifest(path: Path) -> str:
     return hashlib.sha256(f"{path.name}\t{info.st_size}\t{info.st_mtime_ns}".encode()).hexdigest()[:32]
 
 
-def _unit(table: Table, row: TableRow, number: int, text: str, with_title: bool, seed: int) -> Unit:
+def _unit(table: Table, row: TableRow, number: int, text: str, seed: int) -> Unit:
     if table.columns.query is None:
         pair = sentence_pair(text, seed=seed)
     else:
         pair = column_pair(row.query, text) if row.score is None or row.score > 0 else None
     side = SIDES.get(row.split.lower(), row.split.lower()) if row.split else None
+    # Without an id, equal documents are one, named by their content; but what is cut has two contents, so it needs one.
+    name = row.id or (f"{table.path.name}#{row.row}" if cuts(table) else None)
     return Unit(
-        id=row.id if number == 0 or row.id is None else f"{row.id}#{number}",
-        served=f"{row.query}\n{text}" if with_title and row.query else text,
+        id=name if number == 0 or name is None else f"{name}#{number}",
+        served=f"{row.query}\n{text}" if _is_titled(table) and row.query else text,
         judged=pair.positive if pair else text,
         attributes=row.attributes,
         pair=pair,

@@ -9,6 +9,7 @@ __all__ = ["heading_pair", "heading_query"]
 FEWEST_WORDS = 2  # of a query: "Usage" asks for nothing
 WORDS_ALONE = 3  # a shorter heading is asked for with the title of its file: "requests installation"
 FEWEST_WORDS_BELOW = 5
+LONGEST = 300  # characters of a heading that are read
 
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|:\w+:`([^`<]*)(?:<[^>]*>)?`")
 _NUMBER = re.compile(r"^(?:(?:chapter|section|part)\s+)?(?:\d+|[IVXLC]+|[A-Z])(?:\.\d+)*[.):]\s+", re.IGNORECASE)
@@ -29,7 +30,7 @@ def heading_query(heading: str, title: str) -> str | None:
     >>> heading_query("How to reset the router", "Manual")
     'How to reset the router'
     """
-    query, title = _plain(heading), _plain(title)
+    query, title = _plain(heading[:LONGEST]), _plain(title[:LONGEST])
     if query and count_words(query) < WORDS_ALONE and title.casefold() not in query.casefold():
         query = f"{title} {query}"
     return query if count_words(query) >= FEWEST_WORDS else None

@@ -25,11 +25,12 @@ def sentence_pair(text: str, *, seed: int = 0, keep_probability: float = 0.0, fe
     returns           None where no sentence leaves enough behind
     """
     text = squeeze(text)
-    choices = []
+    choices: list[str] = []
     for start, end in sentence_spans(text):
         sentence = text[start:end]
         if end - start <= MOST_QUERY_CHARACTERS and count_words(sentence) >= fewest_words:
             choices.append(sentence)
+    choices = list(dict.fromkeys(choices))
     draw = xxhash.xxh3_128_intdigest(text.encode("utf-8", "surrogatepass"), seed=seed % 2**64)
     keep = (draw >> 64) / 2**64 < keep_probability
     while choices:

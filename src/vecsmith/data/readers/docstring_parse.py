@@ -9,6 +9,7 @@ import ast
 import gc
 import inspect
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -75,10 +76,11 @@ def parse_file(path: str) -> tuple[str | None, list[tuple[str, str, str]]]:
     """`parse_docstrings` of a file, or why it has none: "too large", "unreadable" or "no Python"."""
     try:
         with open(path, "rb") as file:
-            source = file.read(MAX_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size
+            source = file.read(size) if size <= MAX_BYTES else b""
     except OSError:
         return "unreadable", []
-    if len(source) > MAX_BYTES:
+    if size > MAX_BYTES:
         return "too large", []
     if b'"""' not in source and b"'''" not in source:  # a docstring in single quotes alone is not worth a parse
         return None, []

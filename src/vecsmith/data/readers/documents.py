@@ -229,7 +229,7 @@ def _bytes(entry: FileEntry) -> bytes:
                 raise DataError("unreadable: no plain file", file=entry.name)
             if info.st_size > MAX_BYTES:
                 raise DataError(f"too large: {info.st_size:,} bytes, at most {MAX_BYTES:,}", file=entry.name)
-            return file.read(MAX_BYTES + 1)
+            return file.read(info.st_size)  # a bound beyond the size would be allocated in full
     except OSError as error:
         raise DataError(f"unreadable: {error.strerror or error}", file=entry.name) from error
 

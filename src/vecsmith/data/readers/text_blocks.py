@@ -11,6 +11,7 @@ _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*\Z")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _MARKDOWN_RULE = re.compile(r" {0,3}(=+|-+)[ \t]*\Z")
 _RST_RULE = re.compile(r"([!-/:-@\[-`{-~])\1+[ \t]*\Z")
+_LONGEST_TITLE = 500  # characters; a longer line is no heading, and is not matched against
 _LINE = re.compile(r"[^\n]*\n?")
 _NO_TITLE = re.compile(r"[ \t]|[-*+>|#] |\d+[.)] ")  # a list, a quote, a table: no underlined heading
 
@@ -65,6 +66,8 @@ def _blocks(
 def _markdown_headings(lines: list[_Line]) -> Iterator[tuple[int, int, str, int]]:
     fence = ""
     for place, (_, line) in enumerate(lines):
+        if len(line) > _LONGEST_TITLE:
+            continue
         if opened := _FENCE.match(line):
             mark = opened.group(1)
             if not fence:
@@ -77,7 +80,7 @@ def _markdown_headings(lines: list[_Line]) -> Iterator[tuple[int, int, str, int]
             if title := (found.group(2) or "").strip():
                 yield place, place + 1, title, len(found.group(1))
         elif place + 1 < len(lines) and line.strip() and _stands_alone(lines, place, _is_atx):
-            rule = _MARKDOWN_RULE.match(lines[place + 1][1])
+            rule = _MARKDOWN_RULE.match(lines[place + 1][1][:_LONGEST_TITLE])
             if rule and not _NO_TITLE.match(line) and not _MARKDOWN_RULE.match(line):
                 yield place, place + 2, line.strip(), 1 if rule.group(1)[0] == "=" else 2
 
@@ -87,6 +90,9 @@ def _rst_headings(lines: list[_Line]) -> Iterator[tuple[int, int, str, int]]:
     place = 0
     while place + 1 < len(lines):
         title, rule = lines[place][1], lines[place + 1][1]
+        if len(title) > _LONGEST_TITLE or len(rule) > _LONGEST_TITLE:
+            place += 1
+            continue
         overlined = _RST_RULE.match(title) and place + 2 < len(lines) and lines[place + 2][1].rstrip() == title.rstrip()
         if overlined and rule.strip() and not _RST_RULE.match(rule):
             first, last, title, mark = place, place + 3, rule.strip(), (title[0], True)
@@ -113,7 +119,7 @@ def _stands_alone(lines: list[_Line], place: int, is_heading: Callable[[str], ob
 
 
 def _is_atx(line: str) -> object:
-    return _ATX.match(line)
+    return len(line) <= _LONGEST_TITLE and _ATX.match(line)
 
 
 def _never(line: str) -> object:
