@@ -138,6 +138,12 @@ def test_judgements_name_every_document_that_carries_a_positive():
     assert judgements.relevance == {0: {"a2": 1.0, "a3": 1.0}, 1: {"a2": 0.5, "a3": 0.5}}
 
 
+def test_a_positive_scored_0_is_no_relevant_document():
+    judgements = small().judgements()
+    assert "a1" in judgements.document_ids
+    assert judgements.relevance[2] == {"a2": 0.5, "a3": 0.5}
+
+
 def test_queries_that_repeat_are_one_query_with_the_highest_relevance():
     with Dataset.build(name="x") as builder:
         for name in ("a", "b"):

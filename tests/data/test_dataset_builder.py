@@ -193,6 +193,13 @@ def test_an_id_without_text_is_refused(name):
         builder.add_document(name, "text", origin=("t", 1))
 
 
+@pytest.mark.parametrize("change", [{"group": "\ud800"}, {"attributes": {"a": "\ud800"}}])
+def test_half_a_surrogate_pair_beside_the_text_is_refused_too(change):
+    with Dataset.build(name="x") as builder, pytest.raises(DataError, match="has half of a surrogate pair"):
+        builder.add_document("a", "text", **change)
+        builder.finish()
+
+
 def test_ids_are_compared_byte_by_byte():
     dataset = build_documents([("caf\u00e9", "one", "t", 1), ("cafe\u0301", "two", "t", 2)])
     assert len(dataset.documents) == 2

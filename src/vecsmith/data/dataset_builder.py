@@ -227,6 +227,14 @@ class DatasetBuilder:
             self._flush()
 
     def _flush(self) -> None:
+        try:
+            self._write_block()
+        except UnicodeEncodeError as error:  # of a group, a label or an attribute; texts and ids were looked at before
+            raise DataError(
+                f"{error.object!r} has half of a surrogate pair, which is no text. Write the source as valid UTF-8"
+            ) from error
+
+    def _write_block(self) -> None:
         joined = b"".join(self._digests)
         rows, is_new = self._known_inputs.rows(as_pairs(joined))
         new = np.flatnonzero(is_new)

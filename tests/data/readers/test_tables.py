@@ -116,6 +116,11 @@ def test_a_byte_order_mark_both_line_ends_and_empty_lines_are_no_content(tmp_pat
     assert [(row.row, row.query, row.documents) for row in rows] == [(1, "a", ("b",)), (2, "c", ("d",))]
 
 
+def test_whole_surrogate_pairs_in_json_are_text(tmp_path):
+    path = write(tmp_path / "t.jsonl", '{"query": "\\ud83d\\ude00", "document": "\\uD83D\\uDE00"}')
+    assert next(iter(read_table(path))).documents == ("\U0001f600",)
+
+
 def test_quotes_in_a_tsv_are_characters_unless_it_can_only_be_read_with_them(tmp_path):
     plain = write(tmp_path / "plain.tsv", 'query\tdocument\nq\t"whom he called, "the witness", said\nr\t"all of it"\n')
     assert [row.documents[0] for row in read_table(plain)] == ['"whom he called, "the witness", said', '"all of it"']
@@ -151,6 +156,8 @@ FAULTS = [
     ("bad json", "t.jsonl", b'{"query": "a", "document": "b"}\n{"query": \n', "row 2: no JSON"),
     ("no object", "t.jsonl", b"[1]\n", "row 1: a JSON list; each line holds one object"),
     ("deep json", "t.jsonl", b"[" * 100_000, "row 1: no JSON"),
+    ("half a pair", "t.jsonl", b'{"query": "a", "document": "b", "group": ["c", "\\ud83d"]}\n',
+     r'row 1, column "group": an escape \(\\ud83d\) that is half of a surrogate pair'),
     ("no parquet", "t.parquet", b"query,document\n", "no parquet file"),
     ("empty text", "t.csv", b"query,document\na,b\nc, \n", r'row 2, column "document": empty; .* on_empty="skip"'),
     ("empty query", "t.jsonl", b'{"query": null, "document": "b"}\n', 'row 1, column "query": empty'),

@@ -151,7 +151,24 @@ def read_json_lines(path: Path, *, told: Told = None) -> Iterator[Cells]:
             raise DataError(f"no JSON ({error}): {found}. Each line holds one object", file=path, row=row) from error
         if not isinstance(cells, dict):
             raise DataError(f"a JSON {type(cells).__name__}; each line holds one object", file=path, row=row)
+        if "\\ud" in line or "\\uD" in line:
+            _refuse_halves(cells, path, row)
         yield row, cells
+
+
+def _refuse_halves(cells: dict[str, Any], path: Path, row: int) -> None:
+    """JSON can escape half of a surrogate pair, which no text can hold."""
+    for name, cell in cells.items():
+        try:
+            json.dumps([name, cell], ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"an escape (\\u{ord(error.object[error.start]):04x}) that is half of a surrogate pair, "
+                "which is no text. Write the source again as valid UTF-8",
+                file=path,
+                row=row,
+                column=name.encode("utf-8", "replace").decode(),
+            ) from error
 
 
 def read_parquet(path: Path, *, told: Told = None) -> Iterator[Cells]:
