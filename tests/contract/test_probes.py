@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vecsmith.contract.probes import PROBES, TOLERANCES, check, probe_vectors
+from vecsmith.contract.probes import PROBES, TOLERANCES, check, check_once, probe_vectors
 from vecsmith.errors import ContractError
 
 
@@ -57,3 +57,34 @@ def test_a_model_that_gives_nan_is_refused_and_fails():
 def test_another_width_is_an_error():
     with pytest.raises(ContractError, match="width 5, its contract has 6"):
         check(lambda t, r: encode(t, r, width=5), probe_vectors(encode))
+
+
+def test_the_probes_run_once_for_a_folder_its_contract_and_the_versions(tmp_path):
+    calls = []
+
+    def counted(texts, role):
+        calls.append(role)
+        return encode(texts, role)
+
+    probes = probe_vectors(encode)
+    same = {"folder": tmp_path / "model", "fingerprint": "f", "versions": ("numpy 2",)}
+    for _ in range(2):
+        check_once(counted, probes, **same)
+    assert len(calls) == 3
+    for change in ({"versions": ("numpy 3",)}, {"fingerprint": "g"}, {"folder": tmp_path / "other"}):
+        calls.clear()
+        check_once(counted, probes, **{**same, **change})
+        assert len(calls) == 3
+
+
+def test_failed_probes_fail_again(tmp_path):
+    probes = probe_vectors(encode)
+    for _ in range(2):
+        with pytest.raises(ContractError, match="gives other vectors than its contract"):
+            check_once(
+                lambda texts, role: encode(texts, role, shift=1.0),
+                probes,
+                folder=tmp_path,
+                fingerprint="f",
+                versions=(),
+            )

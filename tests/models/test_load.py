@@ -1,9 +1,11 @@
 """What `load` takes, and what it refuses."""
 
+import base64
 import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +129,21 @@ def test_tampered_weights_are_refused_unless_asked(static_copy):
     with pytest.raises(Tampered, match="verify=False"):
         load(static_copy)
     assert load(static_copy, verify=False, device="cpu") is not None
+
+
+def test_vectors_that_differ_from_the_contract_are_refused_at_the_first_load(static_folder, tmp_path, monkeypatch):
+    from vecsmith.contract.contract import Contract
+    from vecsmith.models.save import save
+
+    save(load(static_folder, device="cpu"), tmp_path / "model")
+    held = Contract.read(tmp_path / "model")
+    other = held.probes.vectors.copy()
+    other[3, 5] += 0.01
+    data = base64.b64encode(other.tobytes()).decode()
+    replace(held, probes=replace(held.probes, data=data)).write(tmp_path / "model")
+    for opener in (lambda: load(tmp_path / "model", device="cpu"), lambda: open_encoder(tmp_path / "model")):
+        with pytest.raises(ContractError, match=r'probe "sentence" differs by 0\.01'):
+            opener()
 
 
 def test_a_contract_is_there_without_a_file_and_the_same_for_both_encoders(static_folder, minilm_folder):

@@ -14,6 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 from vecsmith.errors import ContractError, Damaged, Tampered
 from vecsmith.models import static
+from vecsmith.models.encoder import open_encoder
+from vecsmith.models.names import resolve_name
 from vecsmith.models.static import StaticEncoder
 
 ST_LIMIT = 2e-6
@@ -182,6 +184,18 @@ def test_tampered_weights_are_refused(static_folder, tmp_path):
     (folder / "model.safetensors").write_bytes(data)
     with pytest.raises(Tampered, match=r"model.safetensors has sha256"):
         StaticEncoder.open(folder)
+
+
+def test_the_shipped_model_opens_by_name_and_agrees_with_sentence_transformers(texts):
+    from sentence_transformers import SentenceTransformer
+
+    folder = resolve_name("default")
+    if not folder.is_dir():
+        pytest.skip("the default model is not in this checkout")
+    encoder = open_encoder("default")
+    expected = SentenceTransformer(str(folder), device="cpu").encode(texts)
+    assert np.abs(encoder.encode(texts) - expected).max() <= ST_LIMIT
+    assert (encoder.name, encoder.max_length) == ("default", 256)
 
 
 def test_opening_and_encoding_load_no_framework(static_folder):

@@ -4,26 +4,17 @@ What was verified is remembered in the user's cache folder by path, size and mod
 """
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from vecsmith.atomic import open_atomic
+from vecsmith.contract.cache import add_to_cache, read_cache
 from vecsmith.errors import Tampered
 
-__all__ = ["cache_folder", "file_hash", "hash_files", "verify_files"]
+__all__ = ["file_hash", "hash_files", "verify_files"]
 
 SETTLED_SECONDS = 2.0  # a file changed more recently than this may change again within one tick of its clock
-MOST_REMEMBERED = 2_000
-
-
-def cache_folder() -> Path:
-    """The user's cache folder for vecsmith: `$XDG_CACHE_HOME/vecsmith`, else `~/.cache/vecsmith`."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home) / "vecsmith"
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:
@@ -63,7 +54,9 @@ def _size_differs(path: Path, name: str, entry: Mapping[str, object]) -> str:
 
 
 def _contents_differ(folder: Path, expected: Mapping[str, Mapping[str, object]]) -> list[str]:
-    known, fresh, wrong = _read_cache(), {}, []
+    known = {path: entry for path, entry in read_cache("verified").items() if len(entry) == 3}
+    fresh: dict[str, list[object]] = {}
+    wrong: list[str] = []
     for name, entry in expected.items():
         path = Path(os.path.abspath(folder / name))
         stat = path.stat()
@@ -78,26 +71,5 @@ def _contents_differ(folder: Path, expected: Mapping[str, Mapping[str, object]])
         if found != entry["sha256"]:
             wrong.append(f"{name} has sha256 {found[:12]}, not {str(entry['sha256'])[:12]}")
     if fresh:
-        _write_cache(fresh)
+        add_to_cache("verified", fresh)
     return wrong
-
-
-def _read_cache() -> dict[str, list[object]]:
-    """What this machine has verified; a missing, unreadable or strange file counts as nothing verified."""
-    try:
-        known = json.loads((cache_folder() / "verified.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(known, dict):
-        return {}
-    return {path: entry for path, entry in known.items() if isinstance(entry, list) and len(entry) == 3}
-
-
-def _write_cache(fresh: dict[str, list[object]]) -> None:
-    # Read again just before writing: two processes that verify at once lose at most one entry, never the file.
-    known = {**_read_cache(), **fresh}
-    kept = dict(list(known.items())[-MOST_REMEMBERED:])
-    with suppress(OSError):  # a read-only home costs time at the next open, nothing else
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with open_atomic(cache_folder() / "verified.json", "w", durable=False) as file:
-            json.dump(kept, file)

@@ -4,17 +4,21 @@ Weights may agree and vectors still differ: another attention kernel, tokenizer 
 """
 
 import base64
+import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vecsmith.contract.cache import add_to_cache, read_cache
 from vecsmith.errors import ContractError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["PROBES", "TOLERANCES", "ProbeReport", "Probes", "check", "probe_vectors"]
+__all__ = ["PROBES", "TOLERANCES", "ProbeReport", "Probes", "check", "check_once", "probe_vectors"]
 
 # (name, text, role): role None is the model's default prompt, "query" and "document" are its prompts for those.
 PROBES: tuple[tuple[str, str, str | None], ...] = (
@@ -123,6 +127,24 @@ def check(encode: Encode, probes: Probes, *, dtype: str = "float32") -> ProbeRep
     differences = np.where(np.isfinite(differences), differences, np.inf)
     worst = int(differences.argmax())
     return ProbeReport(float(differences[worst]), probes.names[worst], TOLERANCES[dtype])
+
+
+def check_once(
+    encode: Encode, probes: Probes, *, folder: Path, fingerprint: str, versions: tuple[str, ...], dtype: str = "float32"
+) -> None:
+    """Run the probes unless this machine ran them for the same folder, contract and library versions.
+
+    versions   what else decides the vectors here, e.g. ("torch 2.13.0", "cpu"): a change runs the probes again
+    raises     ContractError: the model gives other vectors than its contract
+    """
+    key, stamp = (
+        os.path.abspath(folder),
+        [fingerprint, hashlib.sha256(probes.data.encode()).hexdigest(), *versions, dtype],
+    )
+    if read_cache("probed").get(key) == stamp:
+        return
+    check(encode, probes, dtype=dtype).require(str(folder))
+    add_to_cache("probed", {key: list(stamp)})
 
 
 def _run(encode: Encode, inputs: Sequence[tuple[str, str | None]]) -> "NDArray[np.float32]":

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from vecsmith.contract.contract import FILE_NAME, Contract
 from vecsmith.contract.folder import ModelFolder, ModuleEntry, read_model_folder
 from vecsmith.contract.hashes import verify_files
+from vecsmith.contract.probes import Probes, check_once
 from vecsmith.errors import ContractError, UsageError
-from vecsmith.models.encode import TRUNCATION
+from vecsmith.models.encode import TRUNCATION, encode
 from vecsmith.models.names import resolve_name
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def load(
     device             "cpu", "cuda", ...; by default the fastest there is
     truncate_dim       keep the first components of each vector, normalised again where the model normalises
     on_truncation      what encoding does about inputs that are too long: "warn", "error" or "chunk"
-    verify             check the files against the folder's contract, where it has one
+    verify             check files, and once per machine vectors, against the folder's contract, where it has one
     options            SentenceTransformer's other arguments, e.g. prompts, model_kwargs
     raises             UsageError: unknown name; MissingExtra: its package is missing; ContractError: no model folder,
                        modules from elsewhere, pickled weights; Tampered: files are not those of the contract
@@ -48,11 +49,12 @@ def load(
         raise UsageError(f'on_truncation is "{on_truncation}"; known: {", ".join(TRUNCATION)}')
     folder = resolve_name(name_or_path)
     check_folder(read_model_folder(folder), trust_remote_code=trust_remote_code)
-    if verify and (folder / FILE_NAME).is_file():
-        verify_files(folder, Contract.read(folder).record.get("files", {}))
+    contract = Contract.read(folder) if verify and (folder / FILE_NAME).is_file() else None
+    if contract is not None:
+        verify_files(folder, contract.record.get("files", {}))
     from vecsmith.models.model import Model
 
-    return Model.from_folder(
+    model = Model.from_folder(
         folder,
         on_truncation=on_truncation,
         trust_remote_code=trust_remote_code,
@@ -60,6 +62,27 @@ def load(
         truncate_dim=truncate_dim,
         local_files_only=True,
         **options,
+    )
+    # Options such as prompts or another dtype are meant to change vectors, so only a plain load is probed.
+    if contract is not None and contract.probes is not None and truncate_dim is None and not options:
+        _check_probes(model, folder, contract, contract.probes)
+    return model
+
+
+def _check_probes(model: "Model", folder: Path, contract: Contract, probes: Probes) -> None:
+    """Run the contract's probes at the first load on this machine, and after a change of versions or device."""
+    import tokenizers
+    import torch
+    import transformers
+
+    versions = (f"torch {torch.__version__}", f"transformers {transformers.__version__}", f"{tokenizers.__version__}")
+    check_once(
+        lambda texts, role: encode(model, texts, prompt=role, on_truncation="cut"),
+        probes,
+        folder=folder,
+        fingerprint=contract.fingerprint,
+        versions=(*versions, model.device.type),
+        dtype=str(model.dtype).removeprefix("torch."),
     )
 
 

@@ -26,6 +26,7 @@ class Model(SentenceTransformer):
     on_truncation: str = "warn"
     _source: Path | None = None
     _untouched: tuple[object, ...] = ()
+    _held: Contract | None = None
 
     @classmethod
     def from_folder(cls, folder: Path, *, on_truncation: str = "warn", **options: Any) -> "Model":
@@ -37,16 +38,23 @@ class Model(SentenceTransformer):
         return model
 
     @property
+    def folder(self) -> Path | None:
+        """The folder that holds what is in memory; None where no folder does."""
+        return self._source if self._state_of_weights() == self._untouched else None
+
+    @property
     def contract(self) -> Contract:
         """What vectors of this model are made by.
 
         raises    ContractError: the weights are not those of a folder: built in memory, or trained since loading
         """
-        if self._source is None or self._state_of_weights() != self._untouched:
+        folder = self.folder
+        if folder is None:
             what = "was built in memory" if self._source is None else "was changed since it was loaded"
             raise ContractError(f"this model {what} and has no contract yet; save it first: model.save(PATH)")
-        folder = self._source
-        held = Contract.read(folder) if (folder / FILE_NAME).is_file() else contract_of(folder)
+        if self._held is None:  # without a file it is computed, which hashes all weights
+            self._held = Contract.read(folder) if (folder / FILE_NAME).is_file() else contract_of(folder)
+        held = self._held
         prompts = {name: text for name, text in sorted(self.prompts.items()) if text}
         space = {**held.space, "prompts": {"texts": prompts, "default": self.default_prompt_name}}
         if hasattr(self[0], "processor"):
@@ -109,7 +117,7 @@ class Model(SentenceTransformer):
 
     def adopt(self, folder: Path) -> None:
         """From now on the weights in memory are those of this folder."""
-        self._source, self._untouched = folder, self._state_of_weights()
+        self._source, self._untouched, self._held = folder, self._state_of_weights(), None
 
     def _state_of_weights(self) -> tuple[object, ...]:
         """What changes when weights do, without reading them all."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vecsmith.contract.contract import FILE_NAME, Contract
 from vecsmith.contract.folder import ModelFolder, ModuleEntry, read_model_folder
 from vecsmith.contract.hashes import verify_files
+from vecsmith.contract.probes import Probes, check_once
 from vecsmith.contract.tensors import map_tensors
 from vecsmith.errors import ContractError, Damaged
 from vecsmith.progress import SILENT, Progress
@@ -107,8 +108,8 @@ class StaticEncoder:
     def open(cls, path: str | Path, *, truncate_dim: int | None = None, verify: bool = True) -> "StaticEncoder":
         """Open a static model folder.
 
-        verify    check the files against `embedding.json`, where the folder has one
-        raises    ContractError: no model folder, or one with other modules; Tampered; Damaged
+        verify    check files and probe vectors against `embedding.json`, where the folder has one
+        raises    ContractError: no model folder, one with other modules, or probe vectors differ; Tampered; Damaged
         """
         model = read_model_folder(path)
         if not is_static(model):
@@ -119,7 +120,21 @@ class StaticEncoder:
             verify_files(model.path, contract.record.get("files", {}))
         encoder = cls(model, truncate_dim=truncate_dim)
         encoder._contract = contract
+        if verify and contract is not None and contract.probes is not None and encoder.dimension == contract.width:
+            encoder._check_probes(contract.probes, contract.fingerprint)
         return encoder
+
+    def _check_probes(self, probes: Probes, fingerprint: str) -> None:
+        import tokenizers
+
+        versions = (f"numpy {np.__version__}", f"tokenizers {tokenizers.__version__}")
+        check_once(
+            lambda texts, role: self.encode(texts, prompt=role),
+            probes,
+            folder=self.folder,
+            fingerprint=fingerprint,
+            versions=versions,
+        )
 
     @property
     def contract(self) -> Contract:

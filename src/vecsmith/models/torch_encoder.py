@@ -1,6 +1,7 @@
 """A SentenceTransformer as an encoder: what the driver asks of it, and the interface of `Encoder`."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -99,6 +100,11 @@ class TorchEncoder:
         if not isinstance(found, Contract):
             raise ContractError("this model has no contract; load it with vecsmith.load(PATH)")
         return found
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the model lies; None for one that was built in memory or changed since it was loaded."""
+        return getattr(self.model, "folder", None)
 
     @property
     def name(self) -> str:
