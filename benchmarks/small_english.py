@@ -51,7 +51,7 @@ def summary(report: Report) -> dict:
             "metric": result.scores.metric,
             "score": round(result.scores.value or 0.0, 6),
             "published": result.published,
-            "difference": round((result.scores.value or 0.0) - (result.published or 0.0), 6),
+            "difference": round((result.scores.value or 0.0) - (result.published or 0.0), 6) + 0.0,
             "within": abs((result.scores.value or 0.0) - (result.published or 0.0)) <= WITHIN,
             "interval": None if result.interval is None else [result.interval.low, result.interval.high],
             "seconds": round(result.seconds, 1),
