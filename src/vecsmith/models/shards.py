@@ -229,17 +229,14 @@ def _write_rest(
 ) -> None:
     while not manifest["complete"]:
         batch = list(islice(stream, shard_rows))
-        last = len(batch) < shard_rows
+        changed: dict[str, Any] = {"complete": not batch}
         if batch:
             first = _rows(manifest) + 1
             texts, places = distinct(batch, first_row=first)
             found = driver.run(texts, places, task, first_row=first)
             entry = _write_shard(folder / f"vectors-{len(manifest['shards']):06d}.npy", found.vectors)
-            counts = asdict(Counts(**manifest["counts"]) + found.counts)
-            shards = [*manifest["shards"], {**entry, "inputs": _hash(batch)}]
-            changed = {"counts": counts, "shards": shards, "complete": last}
-        else:
-            changed = {"complete": True}
+            changed["shards"] = [*manifest["shards"], {**entry, "inputs": _hash(batch)}]
+            changed["counts"] = asdict(Counts(**manifest["counts"]) + found.counts)
         write_json(folder / MANIFEST, {**manifest, **changed})
         manifest.update(changed)
 
