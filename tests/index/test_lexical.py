@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsmith.index.lexical import LexicalIndex
-from vecsmith.index.postings import Postings, PostingsBuilder, postings_files
+from vecsmith.index.postings import Postings, PostingsBuilder, merge_postings, postings_files
 from vecsmith.index.tokens import split_word, terms
 
 WORDS = ["red", "green", "blue", "parse_date", "HTTPServer", "the", "日本語", "größe", "über", "x1"]
@@ -150,6 +150,19 @@ def test_composed_and_decomposed_text_give_the_same_terms():
 def test_half_a_surrogate_pair_is_a_term_like_others():
     rows, _ = LexicalIndex.build(["a\ud800b red", "blue"]).search(["red"], 1)
     assert rows[0][0] == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(0, 60), max_size=3), dead=st.sets(st.integers(0, 59)))
+def test_merged_postings_are_those_of_the_living_texts(seed, cuts, dead):
+    texts = sample(seed, 60)
+    alive = np.array([row not in dead for row in range(60)])
+    parts = [(postings_of(texts[a:b]), alive[a:b]) for a, b in itertools.pairwise([0, *sorted(cuts), 60])]
+    parts = [(part, None if living.all() else living) for part, living in parts]
+    merged, expected = merge_postings(parts), postings_of([text for row, text in enumerate(texts) if alive[row]])
+    for name in ("keys", "starts", "rows", "counts", "lengths"):
+        assert getattr(merged, name).tolist() == getattr(expected, name).tolist()
+        assert getattr(merged, name).dtype == getattr(expected, name).dtype
 
 
 def postings_of(texts: list[str]) -> Postings:

@@ -150,21 +150,41 @@ def postings_files() -> Iterator[str]:
 
 
 def merge_postings(parts: "Sequence[tuple[Postings, NDArray[np.bool_] | None]]") -> Postings:
-    """The living rows of several postings as one, numbered on from part to part."""
-    keys, rows, counts, lengths, first = [], [], [], [], 0
-    for part, alive in parts:
-        living = np.ones(len(part), dtype=bool) if alive is None else alive
-        number = np.cumsum(living) - 1 + first
-        keep = living[part.rows]
-        keys.append(np.repeat(part.keys, np.diff(part.starts).astype(np.int64))[keep])
-        rows.append(number[part.rows][keep].astype(np.uint32))
-        counts.append(part.counts[keep])
-        lengths.append(part.lengths[living])
-        first += int(living.sum())
-    flat = _join(keys, np.uint64)
-    order = np.argsort(flat, kind="stable")  # parts come by row, so each list stays ascending
-    distinct, begin = np.unique(flat[order], return_index=True)
-    starts = np.append(begin, len(flat)).astype(np.uint64)
+    """The living rows of several postings as one, numbered on from part to part.
+
+    Each list is moved to its place as it stands, nothing is sorted: beside the result, memory holds one part's places.
+    """
+    keys = np.unique(_join([part.keys for part, _ in parts], np.uint64))
+    kept = [_living_counts(part, alive) for part, alive in parts]
+    sizes = np.zeros(len(keys), dtype=np.int64)
+    for (part, _), own in zip(parts, kept, strict=True):
+        sizes[np.searchsorted(keys, part.keys)] += own
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    rows, counts = np.empty(starts[-1], dtype=np.uint32), np.empty(starts[-1], dtype=np.uint16)
+    filled, first = starts[:-1].copy(), 0
+    for (part, alive), own in zip(parts, kept, strict=True):
+        where = np.searchsorted(keys, part.keys)
+        begin = np.concatenate([[0], np.cumsum(own)[:-1]]) if len(own) else own
+        places = np.arange(own.sum()) + np.repeat(filled[where] - begin, own)
+        filled[where] += own
+        if alive is None:
+            rows[places], counts[places] = part.rows + np.uint32(first), part.counts
+        else:
+            keep = alive[part.rows]
+            number = (np.cumsum(alive) - 1 + first).astype(np.uint32)
+            rows[places], counts[places] = number[part.rows[keep]], part.counts[keep]
+        first += len(part) if alive is None else int(alive.sum())
+    lengths = [part.lengths if alive is None else part.lengths[alive] for part, alive in parts]
+    held = sizes > 0
     return Postings(
-        distinct, starts, _join(rows, np.uint32)[order], _join(counts, np.uint16)[order], _join(lengths, np.uint32)
+        keys[held], np.append(starts[:-1][held], starts[-1]).astype(np.uint64), rows, counts, _join(lengths, np.uint32)
     )
+
+
+def _living_counts(part: Postings, alive: "NDArray[np.bool_] | None") -> NDArray[np.int64]:
+    """How many living rows the list of each key holds."""
+    if alive is None:
+        return np.diff(part.starts).astype(np.int64)
+    running = np.concatenate([[0], np.cumsum(alive[part.rows])])
+    starts = part.starts.astype(np.int64)
+    return running[starts[1:]] - running[starts[:-1]]

@@ -104,29 +104,31 @@ class Snapshot:
                 near = dense[place] if dense else None
                 query = None if vectors is None else vectors[place]
                 answers.append(self._answer(text, query, near, masks, passing, wanted, depth, weight, mode))
-        results = []
-        for rows, scores in answers:
-            own = _Clock({step: spent / len(texts) for step, spent in clock.spent.items()})
-            with own("read"):
-                shown = self._read(rows[offset:], fields)
-            results.append(
-                Result(
-                    ids=shown[0],
-                    scores=[float(score) for score in scores[offset:]],
-                    texts=shown[1],
-                    fields=shown[2],
-                    mode=mode,
-                    plan=plan_for(passing, self.total),
-                    passing=passing,
-                    total=self.total,
-                    exact=True,
-                    expected_recall=1.0,
-                    short=len(shown[0]) < k,
-                    generation=self.generation,
-                    timings=own.rounded(),
-                )
-            )
-        return results
+        return [
+            self._result(rows[offset:], scores[offset:], _Clock(clock.spent, len(texts)), mode, passing, k, fields)
+            for rows, scores in answers
+        ]
+
+    def _result(
+        self, rows: Rows, scores: Float, clock: "_Clock", mode: str, passing: int, k: int, fields: Sequence[str] | None
+    ) -> Result:
+        with clock("read"):
+            ids, texts, shown = self._read(rows, fields)
+        return Result(
+            ids=ids,
+            scores=[float(score) for score in scores],
+            texts=texts,
+            fields=shown,
+            mode=mode,
+            plan=plan_for(passing, self.total),
+            passing=passing,
+            total=self.total,
+            exact=True,
+            expected_recall=1.0,
+            short=len(ids) < k,
+            generation=self.generation,
+            timings=clock.rounded(),
+        )
 
     def masks(self, where: "str | Tree | Field | None") -> tuple[list[Mask | None], int]:
         """Per segment the rows that live and pass (None: all of them), and how many."""
@@ -280,10 +282,10 @@ class Snapshot:
 
 
 class _Clock:
-    """Milliseconds by step."""
+    """Milliseconds by step; those `spent` together by some queries are shared out among them."""
 
-    def __init__(self, spent: Mapping[str, float] | None = None) -> None:
-        self.spent: dict[str, float] = dict(spent or {})
+    def __init__(self, spent: Mapping[str, float] | None = None, queries: int = 1) -> None:
+        self.spent = {step: spent_by_all / queries for step, spent_by_all in (spent or {}).items()}
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
