@@ -1,5 +1,7 @@
 """Rank correlations against scipy, and intervals of their differences against slow resampling."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -66,6 +68,22 @@ def test_the_permutation_of_ranks_equals_slow_swapping():
     observed = difference(np.zeros(60, dtype=bool))
     slow = np.mean([difference(draw.random(60) < 0.5) >= observed for _ in range(5000)])
     assert p == pytest.approx(slow, abs=0.025)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_the_permutation_of_few_ranks_equals_all_swaps_enumerated(seed):
+    a, b, gold = np.random.default_rng(seed).normal(size=(3, 7))
+    _, p = spearman_difference(a, b, gold, resamples=1, permutations=40_000)
+    ra, rb, rg = map(scipy.stats.rankdata, (a, b, gold))
+
+    def difference(swap):
+        one, two = np.where(swap, rb, ra), np.where(swap, ra, rb)
+        # the mixed ranks may have another mean than ranks have; np.corrcoef takes it out
+        return abs(np.corrcoef(one, rg)[0, 1] - np.corrcoef(two, rg)[0, 1])
+
+    swaps = [np.array(swap, dtype=bool) for swap in itertools.product([0, 1], repeat=7)]
+    exact = np.mean([difference(swap) >= difference(swaps[0]) - 1e-9 for swap in swaps])
+    assert p == pytest.approx(exact, abs=0.012)
 
 
 def test_the_permutation_of_ranks_errs_as_often_as_it_says():
