@@ -85,6 +85,14 @@ def test_an_abbreviation_ends_no_sentence():
     ]
 
 
+def test_sentences_without_space_between_them_are_joined_without_one():
+    text = "一二。三四。五六。七八。"
+    assert [piece.text for piece in cut_passages(plain_blocks(text), max_tokens=6, count_tokens=len)] == [
+        "一二。三四。",
+        "五六。七八。",
+    ]
+
+
 def test_a_word_longer_than_a_passage_is_cut():
     blocks = [Block(0, 100, "x" * 100)]
     pieces = list(cut_passages(blocks, max_tokens=10, count_tokens=len))

@@ -130,6 +130,14 @@ def test_a_small_sample_of_docstrings_never_changes_sides():
     assert all(d.split == package_split(d.attributes["package"]) for d in judged.documents)
 
 
+@pytest.mark.parametrize(("sides", "splits"), [("fixed", ["train"]), ("dealt", SIDES), ("hashed", SIDES)])
+def test_sides_are_dealt_anew_only_where_they_may_be(sides, splits):
+    with Dataset.build(name="few") as builder:
+        for number in range(6):
+            builder.add_document(str(number), f"text {number}", group=f"group {number}", split="train")
+        assert settle_splits(builder.finish(), sides=sides)[0].splits == splits
+
+
 @pytest.fixture
 def table(tmp_path):
     path = tmp_path / "faq.csv.gz"
@@ -171,6 +179,7 @@ def test_a_table_of_texts_is_asked_by_cut_sentences(tmp_path):
     source = open_source(path)
     judged, served = write(source)
     assert judged.records.num_rows == 30
+    assert judged.documents.ids == served.documents.ids == [f"texts.jsonl#{row}" for row in range(1, 31)]
     assert all(len(a.text) < len(b.text) for a, b in zip(judged.documents, served.documents, strict=True))
     assert source.describe()["query_words"] == "sentences cut out of your text"
 

@@ -31,7 +31,7 @@ class Thing(Base):
 
     size = 3
 
-    async def go(self): return 1
+    async def go(self): return 'né'  # ü
 
     class Inner:
         def deep(self):
@@ -47,6 +47,7 @@ def test_definitions_are_found_with_their_docstrings():
     assert parts[0].summary == "Say é."
     assert CODE[parts[1].start : parts[1].end].strip().endswith("size = 3")
     assert parts[2].docstring is None
+    assert CODE[parts[2].start : parts[2].end] == "async def go(self): return 'né'"
 
 
 @given(st.integers(0, 3))
