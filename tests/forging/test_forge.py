@@ -36,7 +36,7 @@ def test_the_winner_is_what_the_index_serves(forged):
     output, report = forged
     winner = next(arm for arm in report["arms"] if arm["name"] == report["verdict"]["winner"])
     with vs.Index.open(output / "index") as index:
-        assert index.settings["mode"] == winner["kind"]
+        assert index.settings["defaults"]["mode"] == winner["kind"]
         assert len(index) == report["index"]["documents"]
         hits = index.search("parse a date", k=5, where="folder = '' and start >= 0")
         assert len(hits.ids) == 5

@@ -1,7 +1,7 @@
 """`vecsmith forge`: flags in, the report's answer out."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,19 +21,24 @@ def command(
     labels: Annotated[Path | None, typer.Option(help="Your judgements: TSV of query, document_id, relevance.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Start model; may be given more than once.")] = None,
     minutes: Annotated[float, typer.Option(help="Bound for fitting and judging.")] = 10.0,
-    prefer: Annotated[str, typer.Option(help="quality or speed, where arms are too close to tell.")] = "quality",
-    gate: Annotated[str | None, typer.Option(help="better or not-worse: exit code 1 where fitting fails it.")] = None,
+    prefer: Annotated[
+        Literal["quality", "speed"], typer.Option(help="What decides where arms are too close to tell.")
+    ] = "quality",
+    gate: Annotated[
+        Literal["better", "not-worse"] | None,
+        typer.Option(help="Exit code 1 where the fitted model is not this, against its start."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Read at most this many documents.")] = None,
-    refit: Annotated[bool, typer.Option(help="Fit anew even where few training pairs changed.")] = False,
+    refit: Annotated[bool, typer.Option("--refit", help="Fit anew even where few training pairs changed.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 7,
-    dry_run: Annotated[bool, typer.Option(help="Print the plan and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False,
     json: JSON = False,
 ) -> int:
     """Your text to a fitted, judged, searchable model.
 
     \b
     vecsmith forge my-docs --output out
-    vecsmith forge faq.csv --query question --document answer --attributes product,year --output out
+    vecsmith forge faq.csv --query question --document answer --output out
 
     The same command goes on where it was interrupted, and does nothing where nothing changed.
     """

@@ -211,18 +211,26 @@ def _weight(side: Side, benches: Mapping[str, Bench], lexical: Mapping[str, _Lex
 
 def _candidates(vectors: Vectors, answers: tuple[Rows, Float], lexical: _Lexical, bench: Bench) -> list[Candidates]:
     """Per query: the union of both sides' best, both scores known for every row."""
-    unions = []
-    for number, query in enumerate(bench.query_texts):
-        vector = np.asarray(vectors.queries[number])
-        unions.append(
-            gather_candidates(
-                (answers[0][number], answers[1][number]),
-                (lexical.answers[0][number], lexical.answers[1][number]),
-                dense_scores=lambda rows, vector=vector: vectors.documents[rows] @ vector,
-                lexical_scores=lambda rows, query=query: lexical.index.scores(query, rows),
-            )
-        )
-    return unions
+    return [_candidates_of(number, query, vectors, answers, lexical) for number, query in enumerate(bench.query_texts)]
+
+
+def _candidates_of(
+    number: int, query: str, vectors: Vectors, answers: tuple[Rows, Float], lexical: _Lexical
+) -> Candidates:
+    vector = np.asarray(vectors.queries[number])
+
+    def dense_scores(rows: Rows) -> Float:
+        return np.asarray(vectors.documents[rows] @ vector, dtype=np.float32)
+
+    def lexical_scores(rows: Rows) -> Float:
+        return lexical.index.scores(query, rows)
+
+    return gather_candidates(
+        (answers[0][number], answers[1][number]),
+        (lexical.answers[0][number], lexical.answers[1][number]),
+        dense_scores=dense_scores,
+        lexical_scores=lexical_scores,
+    )
 
 
 def _fuse(

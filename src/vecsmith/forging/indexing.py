@@ -37,8 +37,8 @@ def build_index(
     key       of model, kind and schema: another key builds anew
     returns   JSON: documents, added, changed, deleted, anew
     """
-    before = _read_marks(marks, key) if folder.exists() else None
-    anew = before is None
+    marked = _read_marks(marks, key) if folder.exists() else None
+    anew, before = marked is None, marked or {}
     now = dict(
         zip(served.documents.table["id"].to_pylist(), served.keys(served.documents.inputs).tolist(), strict=True)
     )
@@ -49,13 +49,12 @@ def build_index(
         index = Index.create(
             folder, model=model if dense else None, schema=_schema(served), lexical=kind != "dense", dense=dense
         )
-        index.set_defaults(mode=kind, weight=weight)
-        before = {}
     else:
         index = Index.open(folder)
     changed = [row for row, (name, mark) in enumerate(now.items()) if before.get(name) != mark]
     gone = [name for name in before if name not in now]
     with index, progress.task("Index", total=len(changed), unit="documents") as task:
+        index.set_defaults(mode=kind, weight=weight)
         for block in _blocks(served, changed):
             index.upsert(block)
             task.advance(len(block))

@@ -156,7 +156,8 @@ def _done(made: Made, report: dict[str, Any]) -> list[str]:
 
 
 def _next(output: Path, examples: Sequence[dict[str, Any]]) -> str:
-    example = next((e for e in examples if e["where"]), examples[0] if examples else {"query": "...", "where": None})
+    example: dict[str, Any] = {"query": "...", "where": None}
+    example = next((e for e in examples if e["where"]), examples[0] if examples else example)
     where = f' --where "{example["where"]}"' if example["where"] and '"' not in example["where"] else ""
     query = example["query"].replace('"', "'").replace("`", "'").replace("$", "")
     return f'vecsmith search {output}/index "{query}"{where}'

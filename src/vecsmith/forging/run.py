@@ -6,6 +6,7 @@ Each step is kept under a key of all that it depends on (`steps.py`); a killed r
 import json
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -202,20 +203,18 @@ class _Forge:
                 continue
             start = self.job.asked()["models"][model.model]
             key = key_of("fit", self.found["fingerprint"], start, vars(model), self.job.seed, refit)
-            self.fits[model.model] = self.steps.run(
-                f"fit {model.model}",
-                key,
-                lambda model=model, start=start: fit_or_keep(
-                    model,
-                    self.job.models[model.model],
-                    self.work / "models" / model.model,
-                    work=self.work,
-                    start=start,
-                    seed=self.job.seed,
-                    refit=refit,
-                    progress=self.job.progress,
-                ),
+            fitting = partial(
+                fit_or_keep,
+                model,
+                self.job.models[model.model],
+                self.work / "models" / model.model,
+                work=self.work,
+                start=start,
+                seed=self.job.seed,
+                refit=refit,
+                progress=self.job.progress,
             )
+            self.fits[model.model] = self.steps.run(f"fit {model.model}", key, fitting)
 
     def encode(self) -> tuple[list[Side], str]:
         """Vectors of every model, as it is and fitted."""
