@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# Time limits per example measure the machine's load, not our code.
+settings.register_profile("vecsmith", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vecsmith")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

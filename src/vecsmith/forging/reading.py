@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vecsmith.data.dataset import Dataset
-from vecsmith.data.source import Source, settle_splits
+from vecsmith.data.source import Source
 from vecsmith.errors import NotEnoughData
 from vecsmith.forging.plan import FEWEST_DOCUMENTS, Counts
 from vecsmith.progress import SILENT, Progress
@@ -22,19 +24,14 @@ def read_source(source: Source, work: Path, *, seed: int, progress: Progress = S
     returns   JSON: the source's own description, counts, leaks in words, fingerprints
     raises    NotEnoughData under 10 documents
     """
-    with (
-        Dataset.build(name="pairs", folder=work / "read", replace=True) as judged,
-        Dataset.build(name="served", folder=work / "served", replace=True) as served,
-    ):
-        source.write(judged, served, progress=progress)
-        read, whole = judged.finish(), served.finish()
+    read, whole = _write(source, work, progress)
     if len(read.documents) < FEWEST_DOCUMENTS:
         raise NotEnoughData(
             f"{source.name}: {len(read.documents)} documents found; forge needs at least {FEWEST_DOCUMENTS} to fit "
             "and judge anything. Add documents, or check that the source is the one you meant"
         )
     with progress.task("split", unit="documents") as task:
-        settled, leaks = settle_splits(read, seed=seed)
+        settled, leaks = source.settle(read, seed=seed)
         saved = settled.save(work / "data", replace=True)
         task.advance(len(saved.documents))
     shutil.rmtree(work / "read")
@@ -45,6 +42,19 @@ def read_source(source: Source, work: Path, *, seed: int, progress: Progress = S
         "fingerprint": saved.fingerprint(),
         "served": whole.fingerprint(),
     }
+
+
+def _write(source: Source, work: Path, progress: Progress) -> tuple[Dataset, Dataset]:
+    """As judged and as served; where nothing is cut out of the texts the one is a copy of the other's documents."""
+    with (
+        Dataset.build(name="pairs", folder=work / "read", replace=True) as judged,
+        Dataset.build(name="served", folder=work / "served", replace=True) as served,
+    ):
+        source.write(judged, served if source.cuts else None, progress=progress)
+        read = judged.finish()
+        if source.cuts:
+            return read, served.finish()
+    return read, read.filter(records=np.zeros(read.records.num_rows, dtype=bool)).save(work / "served", replace=True)
 
 
 def counts_of(dataset: Dataset) -> Counts:

@@ -70,9 +70,7 @@ class Steps:
         finally:
             os.close(descriptor)
 
-    def run(
-        self, name: str, key: str, work: Callable[[], dict[str, Any]], *, title: str | None = None
-    ) -> dict[str, Any]:
+    def run(self, name: str, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The result of a step: from the record where its key is unchanged, else by doing the work.
 
         work      writes its files atomically and returns a small JSON value, kept in forge.json
@@ -81,9 +79,10 @@ class Steps:
         record = self.done.get(name)
         if record is not None and record["key"] == key:
             self.kept.append(name)
+            self.progress.say(f"{name}: done before, kept")
             return record["result"]
         if record is not None:
-            self.progress.say(f"{title or name}: what it depends on changed; done again")
+            self.progress.say(f"{name}: what it depends on changed, done again")
         start = time.monotonic()
         result = work()
         self.done[name] = {"key": key, "seconds": round(time.monotonic() - start, 2), "result": result}
