@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -35,8 +36,20 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path):
 
 
 def _as_python(language: str, body: str) -> str:
-    """A console block becomes calls of its `$ ` lines; what follows them is output, shown but not compared."""
+    """A console block becomes calls of its `$ ` lines; what follows them is output, shown but not compared.
+
+    `$ vecsmith ...` runs in the page's own process, so that torch is loaded once a page.
+    """
     if language == "python":
         return body
     commands = [line[2:] for line in body.splitlines() if line.startswith("$ ")]
-    return "import subprocess\n" + "\n".join(f"subprocess.run({line!r}, shell=True, check=True)" for line in commands)
+    assert commands, f"a console block without a `$ ` line:\n{body}"
+    return "\n".join(_call(command) for command in commands)
+
+
+def _call(command: str) -> str:
+    verb, *arguments = shlex.split(command)
+    if verb != "vecsmith":
+        return f"import subprocess\nsubprocess.run({command!r}, shell=True, check=True)"
+    called = f"__import__('vecsmith.cli.main', fromlist=['run']).run({arguments!r})"
+    return f"assert {called} == 0, {command!r}"
