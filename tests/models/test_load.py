@@ -86,15 +86,19 @@ def change_module(folder: Path, type: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "type", ["os.system", "somebody--repo.file.Class", "missing.Class", "sentence_transformersx.a.B"]
+    "type",
+    ["os.system", "somebody--repo.file.Class", "somebody--file.Class", "missing.Class", "sentence_transformersx.a.B"],
 )
 def test_modules_from_elsewhere_are_refused(static_copy, type):
+    (static_copy / "somebody--file.py").write_text("raise RuntimeError('ran')")
     change_module(static_copy, type)
     with pytest.raises(ContractError, match="code from elsewhere is never run"):
         load(static_copy, trust_remote_code=True)
 
 
-@pytest.mark.parametrize("type", ["sentence_transformers.base.model.torch", "vecsmith.models.load.load"])
+@pytest.mark.parametrize(
+    "type", ["sentence_transformers.base.model.torch", "vecsmith.models.load.load", "vecsmith.progress.Bars"]
+)
 def test_a_name_that_is_no_module_is_refused(static_copy, type):
     change_module(static_copy, type)
     with pytest.raises(ContractError, match="which is no module"):
