@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vecsmith.errors import Damaged, SchemaError, VecsmithError
-from vecsmith.index.catalog import Catalog
+from vecsmith.errors import Damaged, Locked, SchemaError, VecsmithError
+from vecsmith.index.catalog import Catalog, _put
 from vecsmith.index.index import Index
 from vecsmith.index.segment import Segment
 
@@ -117,6 +117,24 @@ def test_a_row_changed_behind_our_back_is_named(folder):
     with pytest.raises(Damaged, match=r"row '\w+' of segments was changed"):
         Index.open(folder)
     assert "was changed" in str(Catalog(folder).check())
+
+
+def test_a_segment_that_is_not_the_generations_is_named(folder):
+    catalog = Catalog(folder)
+    first = catalog.pin().segments[0]
+    with catalog._connect() as connection:
+        _put(connection, "segments", first.name, {**first.body, "rows": 19})  # with a hash that fits the row
+    with pytest.raises(Damaged, match=f"segment {first.name} is not the one of generation 3"):
+        Index.open(folder)
+
+
+def test_a_commit_on_a_generation_that_is_no_longer_the_newest_is_refused(folder):
+    catalog = Catalog(folder)
+    pin = catalog.pin()
+    assert catalog.commit(pin.generation, list(pin.segments)) == pin.generation + 1
+    with pytest.raises(Locked, match=r"went on from generation 3 to 4 meanwhile"):
+        catalog.commit(pin.generation, [])
+    assert len(catalog.pin().segments) == 2
 
 
 def test_a_missing_catalog_is_told_apart_from_no_index(folder):

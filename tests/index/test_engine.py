@@ -1,6 +1,7 @@
 """The exact engine against float64 sorting, and its laws."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -77,6 +78,21 @@ def test_when_all_rows_tie_all_come_back():
     (rows, scores), *_ = nearest(np.ones((1, 4), dtype=np.float32), [part_of(vectors)], [None], 3)
     assert rows.tolist() == list(range(300))
     assert set(scores.tolist()) == {2.0}
+
+
+def test_vectors_that_tie_beyond_the_short_list_are_found():
+    draw = np.random.default_rng(5)
+    vectors = np.concatenate([np.full((300, 1), 0.5), draw.random((300, 7))], axis=1).astype(np.float32)
+    query = np.eye(8, dtype=np.float32)[:1]
+    (rows, _), *_ = nearest(query, [part_of(vectors)], [None], 3)
+    assert rows.tolist() == list(range(300))
+
+
+def test_scores_are_the_float64_products_rounded_once():
+    vectors, queries = sample(6, width=300)
+    (rows, scores), *_ = nearest(queries[:1], [part_of(vectors)], [None], 120)
+    exact = [math.fsum(float(a) * float(b) for a, b in zip(vectors[row], queries[0], strict=True)) for row in rows]
+    assert scores.tolist() == np.array(exact).astype(np.float32).tolist()
 
 
 def test_scores_of_given_rows_are_those_of_the_search():

@@ -91,6 +91,13 @@ def test_the_weight_goes_to_the_side_that_knows(good):
     assert tuned.score == pytest.approx(1.0, abs=0.05)
 
 
+def test_the_score_of_a_weight_is_judged_on_other_queries():
+    candidates, _ = judged(200, seed=3)
+    noise = [{int(row): 1.0} for row in np.random.default_rng(4).integers(8, 30, 200)]
+    tuned = tune_weight(candidates, noise)
+    assert tuned.score <= max(tuned.curve.values())  # the best weight of each query alone would give about twice that
+
+
 def test_under_30_judged_queries_the_weight_is_refused():
     candidates, relevance = judged(40)
     relevance = [{7: 0.0} if i < 11 else grades for i, grades in enumerate(relevance)]

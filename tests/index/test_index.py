@@ -196,6 +196,9 @@ def test_a_large_model_stays_where_it_is_and_is_missed_when_gone(tmp_path, tiny_
     with pytest.raises(ContractError, match="no longer at"):
         Index.open(tmp_path / "index").search("red", 2, mode="dense")
     assert Index.open(tmp_path / "index", model=tmp_path / "away").search("red", 2, mode="dense").ids
+    tiny_model(9).rename(folder)
+    with pytest.raises(SpaceMismatch, match="weights"):
+        Index.open(tmp_path / "index").search("red", 2, mode="dense")
 
 
 def test_defaults_are_kept_in_the_index(index):

@@ -97,6 +97,11 @@ def test_only_allowed_rows_are_found_and_the_statistics_stay():
     assert scores[0][0] == index.scores("red", np.array([0]))[0]
 
 
+def test_a_word_that_stands_more_than_65535_times_counts_as_that_often():
+    index = LexicalIndex.build(["red " * 70_000, "red " * 65_535])
+    assert index.parts[0][0].counts.tolist() == [65_535, 65_535]
+
+
 def test_hits_return_every_row_that_ties_with_the_last():
     rows, scores = LexicalIndex.build(["red"] * 5 + ["blue"]).hits("red", 2)
     assert rows.tolist() == [0, 1, 2, 3, 4]
