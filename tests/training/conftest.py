@@ -17,9 +17,12 @@ def pairs(limit):
         file = next((each for each in (root / f"{name}.py", root / name / "__init__.py") if each.exists()), None)
         if file is None:
             continue
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and (text := ast.get_docstring(node)) and node.name[0] != "_":
-                found.append((node.name.replace("_", " "), text.splitlines()[0], name))
+        functions = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)]
+        found += [
+            (node.name.replace("_", " "), text.splitlines()[0], name)
+            for node in functions
+            if (text := ast.get_docstring(node)) and node.name[0] != "_"
+        ]
     return found[:limit]
 
 

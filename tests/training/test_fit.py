@@ -106,7 +106,7 @@ def test_a_folder_of_something_else_is_never_written_into(write_recipe, recipe_t
 def scene(write_recipe, recipe_text, static_model, dataset, tmp_path):
     """What a training process in a test reads: recipe, data and start model on the disk."""
     text = recipe_text.replace("    train:", "    checkpoint_seconds: 0\n    train:")
-    text = text.replace("num_train_epochs: 2", "num_train_epochs: 6")
+    text = text.replace("num_train_epochs: 2", "num_train_epochs: 3")
     file = write_recipe(f"model: {{base: {tmp_path / 'start'}}}\ndata: [{{path: data}}]\n{text}")
     static_model.save(str(tmp_path / "start"))
     dataset.save(tmp_path / "data")
@@ -194,6 +194,14 @@ def test_data_without_an_objective_for_their_kind_are_refused_before_training(
         fit(recipe(write_recipe, text), data={"d": dataset}, output=tmp_path / "out", model=static_model)
 
 
+def test_a_stage_that_names_data_that_are_not_there_is_refused_with_its_line(
+    write_recipe, recipe_text, static_model, dataset, tmp_path
+):
+    made = recipe(write_recipe, recipe_text.replace("    train:", "    data: [dokstrings]\n    train:"))
+    with pytest.raises(RecipeError, match=r'line 7: no data set "dokstrings" \(there are: docstrings\)'):
+        fit(made, data={"docstrings": dataset}, output=tmp_path / "out", model=static_model)
+
+
 def test_no_data_at_all_is_an_error(write_recipe, recipe_text, static_model, tmp_path):
     with pytest.raises(RecipeError, match="no data"):
         fit(recipe(write_recipe, recipe_text), output=tmp_path / "out", model=static_model)
@@ -252,3 +260,31 @@ def test_a_transformer_trains_with_gradient_caching_and_a_lora_adapter(
     texts = dataset.texts(np.arange(5))
     plain = SentenceTransformer(str(tmp_path / "out"), device="cpu")
     assert np.allclose(plain.encode(texts), model.eval().encode(texts), atol=1e-5)
+
+
+def test_a_relative_rate_makes_the_scale_of_a_static_model_matter_to_nothing(
+    write_recipe, recipe_text, static_model, dataset, tmp_path
+):
+    from vecsmith.models.load import load
+
+    text = recipe_text.replace("    train: {", "    relative_rate: true\n    train: {max_grad_norm: 0, ")
+    made = recipe(write_recipe, text)
+    static_model.save(str(tmp_path / "start"))
+    ends = []
+    for scale in (1.0, 64.0):
+        model = load(tmp_path / "start")
+        with torch.no_grad():
+            model[0].embedding.weight *= scale
+        fit(made, data={"docstrings": dataset}, output=tmp_path / f"out-{scale}", model=model)
+        ends.append(model[0].embedding.weight.detach() / scale)
+    assert torch.allclose(*ends, atol=1e-3)
+
+
+def test_a_relative_rate_on_a_transformer_is_refused_with_its_line(
+    write_recipe, recipe_text, transformer_folder, dataset, tmp_path
+):
+    from vecsmith.models.load import load
+
+    made = recipe(write_recipe, recipe_text.replace("    train:", "    relative_rate: true\n    train:"))
+    with pytest.raises(RecipeError, match="line 7: relative_rate is for static models"):
+        fit(made, data={"d": dataset}, output=tmp_path / "out", model=load(transformer_folder))

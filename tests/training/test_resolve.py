@@ -28,7 +28,7 @@ def test_a_name_that_stands_twice_is_refused_with_both_files(tmp_path, monkeypat
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text('__all__ = ["twin"]\n', encoding="utf-8")
     monkeypatch.setattr(module, "_root", lambda room: tmp_path)
-    with pytest.raises(RecipeError, match="stands in one.py, two.py"):
+    with pytest.raises(RecipeError, match=r"stands in one\.py, two\.py"):
         home_of("objectives", "twin")
 
 

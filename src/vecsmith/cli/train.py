@@ -1,6 +1,7 @@
 """`vecsmith train`: a recipe in, a model folder out."""
 
 import json as json_module
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,8 @@ def command(
     vecsmith train recipe.yaml --output out/model
     vecsmith train forge --set "data=[{path: docstrings:stdlib}]" --output out/model
 
-    The same command goes on where it was interrupted. Several processes: torchrun -m vecsmith train ...
+    The same command goes on where it was interrupted. With several processes:
+    torchrun --nproc_per_node 2 -m vecsmith train ...
     """
     from vecsmith.training.recipe import load_recipe
 
@@ -44,6 +46,8 @@ def command(
     from vecsmith.training.fit import fit
 
     folder = fit(loaded, output=output, force=force, progress=progress)
+    if os.environ.get("RANK", "0") != "0":
+        return 0  # under torchrun the first process speaks for all
     stages = json_module.loads((folder / "training.json").read_text(encoding="utf-8"))["stages"]
     if json:
         print(json_module.dumps({"output": str(folder), "stages": stages}, indent=2))

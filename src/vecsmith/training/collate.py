@@ -136,7 +136,7 @@ class _Draws:
         return draw
 
 
-class EpochLoader(DataLoader):  # type: ignore[type-arg]
+class EpochLoader(DataLoader):
     """A DataLoader over an `EpochSampler`; the Trainer sets its epoch and skips what a resumed run has seen."""
 
     def __init__(self, sampler: EpochSampler, collate: Collator, *, workers: int = 0) -> None:

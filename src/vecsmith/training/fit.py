@@ -55,11 +55,14 @@ def fit(
     """
     _require_training()
     _join_ranks()
-    from vecsmith.training.sets import open_sets
+    from vecsmith.training.sets import of_stage, open_sets
 
     output = Path(output)
     run = RunFolder(recipe, output, output.with_name(f".{output.name}.run"))
+    if not is_first():
+        progress = SILENT
     sets = open_sets(recipe, data, progress)
+    chosen = [of_stage(recipe, number, sets) for number in range(len(recipe.stages))]
     lock_data = {
         each.columns.name: {
             "kind": each.columns.kind,
@@ -75,11 +78,10 @@ def fit(
     encoder, base = _start_model(recipe, model)
     stages = run.stages()
     for number, stage in enumerate(recipe.stages):
-        chosen = [each for each in sets if stage.data is None or each.columns.name in stage.data]
         if number < len(stages):
             run.load_stage(encoder, number)
             continue
-        facts = _train_stage(recipe, number, stage, encoder, chosen, run, progress)
+        facts = _train_stage(recipe, number, stage, encoder, chosen[number], run, progress)
         judged: Any = judge(encoder) if judge else None
         facts["judged"] = judged.to_dict() if hasattr(judged, "to_dict") else judged
         stages = run.finish_stage(encoder, number, facts)
@@ -104,6 +106,10 @@ def _train_stage(
 
     folder = run.work / f"stage-{number}"
     arguments = training_arguments(recipe, number, folder)
+    if stage.relative_rate:
+        scale = run.weight_scale(encoder, number)
+        arguments.learning_rate *= scale
+        arguments.adam_epsilon /= scale  # gradients of cosines shrink as weights grow
     start = time.monotonic()
     with progress.task(f"training {stage.name}", unit="steps") as task:
         trainer = BatchTrainer(

@@ -4,7 +4,7 @@ from typing import Any
 
 from vecsmith.progress import SILENT, Progress
 from vecsmith.training.recipe import Recipe
-from vecsmith.training.sets import open_sets
+from vecsmith.training.sets import of_stage, open_sets
 
 __all__ = ["plan"]
 
@@ -28,7 +28,7 @@ def plan(recipe: Recipe, *, progress: Progress = SILENT) -> dict[str, Any]:
     for number, stage in enumerate(recipe.stages):
         arguments = training_arguments(recipe, number, Path("unused"))
         StageObjective(stage.objective)
-        chosen = [each for each in sets if stage.data is None or each.columns.name in stage.data]
+        chosen = of_stage(recipe, number, sets)
         size = arguments.train_batch_size * arguments.world_size
         sampler = EpochSampler([source_of(each) for each in chosen], batch_size=size, seed=arguments.seed)
         updates = max(-(-len(sampler) // arguments.gradient_accumulation_steps), 1)

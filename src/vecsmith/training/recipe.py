@@ -53,12 +53,22 @@ class ModelSpec(_Strict):
 
 
 class StageSpec(_Strict):
-    """One training run: objectives per kind, `train` = TrainingArguments verbatim, `cache` = gradient caching chunk."""
+    """One training run.
+
+    objective            kind -> [{name: options}], a sum
+    train                TrainingArguments verbatim
+    relative_rate        learning_rate is a share of the root mean square of the start weights of a static model:
+                         cosines do not feel the scale of its vectors, but steps of a fixed size do
+    cache                inputs of a chunk for gradient caching
+    checkpoint_seconds   a checkpoint so often, unless `train` has a save_strategy
+    data                 names of the recipe's data; all where absent
+    """
 
     name: str = "train"
     objective: dict[str, list[Entry]]
     wrap: list[Entry] = []
     train: dict[str, Any] = {}
+    relative_rate: bool = False
     cache: int | None = Field(default=None, gt=0)
     checkpoint_seconds: float | None = Field(default=30.0, ge=0)
     data: list[str] | None = None

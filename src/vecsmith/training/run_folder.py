@@ -80,6 +80,26 @@ class RunFolder:
 
         load_trained(encoder, self.work / f"stage-{number}.safetensors")
 
+    def weight_scale(self, encoder: "SentenceTransformer", number: int) -> float:
+        """Root mean square of a static model's weights where a stage started; kept, so that a resumed run agrees.
+
+        raises   RecipeError: the model is not static
+        """
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+        if not isinstance(encoder[0], StaticEmbedding):
+            raise self.recipe.error(
+                "relative_rate is for static models; leave it out", "stages", number, "relative_rate"
+            )
+        state = self._state() or {}
+        kept = state.setdefault("scales", {})
+        barrier()
+        if str(number) not in kept:
+            kept[str(number)] = float(encoder[0].embedding.weight.detach().square().mean().sqrt())
+            if is_first():
+                write_json(self.work / "run.json", state)
+        return float(kept[str(number)])
+
     def _state(self) -> dict[str, Any] | None:
         try:
             value: dict[str, Any] = json.loads((self.work / "run.json").read_text(encoding="utf-8"))

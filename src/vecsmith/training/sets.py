@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vecsmith.data.columns import RecordColumns
 from vecsmith.errors import NotEnoughData
@@ -13,7 +13,7 @@ from vecsmith.training.recipe import DataSpec, Recipe
 if TYPE_CHECKING:
     from vecsmith.data.dataset import Dataset
 
-__all__ = ["open_sets"]
+__all__ = ["of_stage", "open_sets"]
 
 
 def open_sets(
@@ -33,6 +33,30 @@ def open_sets(
         opened = {name: (named.get(name) or DataSpec(path=name), dataset) for name, dataset in data.items()}
     trained_kinds: set[str] = {kind for stage in recipe.stages for kind in stage.objective}
     return [each for name, (spec, dataset) in opened.items() for each in _sets(name, spec, dataset, trained_kinds)]
+
+
+def of_stage(recipe: Recipe, number: int, sets: list[TrainingSet]) -> list[TrainingSet]:
+    """The sets that a stage trains on: of its `data`, where it names some, those of a kind it has an objective for.
+
+    raises   RecipeError: a name that is no data set, or nothing left
+    """
+    stage, names = recipe.stages[number], {each.columns.name for each in sets}
+    for place, name in enumerate(stage.data or []):
+        if name not in names:
+            raise recipe.error(
+                f'no data set "{name}" (there are: {", ".join(sorted(names))})', "stages", number, "data", place
+            )
+    chosen = [each for each in sets if each.columns.kind in stage.objective]
+    chosen = [each for each in chosen if stage.data is None or each.columns.name in stage.data]
+    if not chosen:
+        kinds = ", ".join(stage.objective)
+        raise recipe.error(
+            f"stage {stage.name}: none of its data is of a kind it has an objective for ({kinds})",
+            "stages",
+            number,
+            "objective",
+        )
+    return chosen
 
 
 def _sets(name: str, spec: DataSpec, dataset: "Dataset", trained_kinds: set[str]) -> list[TrainingSet]:
@@ -62,7 +86,7 @@ def _open(recipe: Recipe, spec: DataSpec, progress: Progress) -> "Dataset":
     elif path is not None and path.is_file():
         from vecsmith.data.read import read
 
-        options = {"kind": spec.kind, "format": spec.format}
+        options: dict[str, Any] = {"kind": spec.kind, "format": spec.format}
         dataset = read(path, **spec.columns, **{name: value for name, value in options.items() if value})
     else:
         dataset = _read_source(spec.path if path is None else path, spec, recipe.seed, progress)
