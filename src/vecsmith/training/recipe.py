@@ -1,4 +1,4 @@
-"""The schema of a recipe: data that says how a model is made (DESIGN 10 in docs). Loading imports no torch.
+"""The schema of a recipe: data that says how a model is made. Loading imports no torch.
 
 Order, later wins: extends < the file < profile < --set a.b=c.
 """
