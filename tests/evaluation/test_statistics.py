@@ -65,6 +65,14 @@ def test_intervals_agree_with_scipy(count, method):
     assert ours.high == pytest.approx(theirs.high, abs=0.03 * width)
 
 
+def test_few_skewed_values_are_corrected_for_bias_as_scipy_does():
+    values = np.random.default_rng(3).exponential(size=12) ** 3  # continuous, or a quantile jumps between steps
+    theirs = scipy.stats.bootstrap((values,), np.mean, n_resamples=100_000, method="BCa", rng=1).confidence_interval
+    ours = bootstrap_mean(values, resamples=100_000, seed=2)
+    assert ours.low == pytest.approx(theirs.low, abs=0.01 * (theirs.high - theirs.low))
+    assert ours.high == pytest.approx(theirs.high, abs=0.01 * (theirs.high - theirs.low))
+
+
 def test_the_interval_covers_the_truth_as_often_as_it_says():
     draw = np.random.default_rng(9)
     inside = 0

@@ -108,6 +108,11 @@ def test_a_retrieval_folder_gives_judged_queries_and_every_document(tmp_path):
     assert data.digest() == same.digest() != other.digest()
 
 
+def test_judgements_may_have_the_four_columns_of_trec_eval(tmp_path):
+    data = read_beir(write_beir(tmp_path / "set", qrels="q\titer\td\ts\nq1\t0\td2\t3\n"), "test")
+    assert data.relevance == {0: {"d2": 3.0}}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
