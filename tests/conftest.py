@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 
 # Time limits per example measure the machine's load, not our code.
 settings.register_profile("vecsmith", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -43,6 +43,8 @@ Options:
 
 def main() -> None:
     """Run the command line; exit codes: 0 done, 1 gate, 2 usage, 3 data, 4 contract, 5 extra, 6 limit, 70 bug, 130."""
+    # Threads that spin while they wait made a training step fifty times slower beside one other busy process.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:]
     while arguments and arguments[0] == "--debug":
         os.environ["VECSMITH_DEBUG"] = "1"
