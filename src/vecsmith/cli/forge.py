@@ -53,16 +53,14 @@ def command(
         "labels": labels,
         "models": tuple(model or ("default",)),
         "minutes": minutes,
-        "prefer": prefer,
         "limit": limit,
-        "refit": refit,
         "seed": seed,
         "progress": progress_for(json),
     }
     if dry_run:
         _print_plan(plan_only(source, **options), json)
         return 0
-    report = forge(source, output=output, gate=gate, **options)
+    report = forge(source, output=output, prefer=prefer, gate=gate, refit=refit, **options)
     return show(report, json)
 
 

@@ -23,7 +23,7 @@ __all__ = ["BALANCED_BELOW", "SHARES", "Unit", "docstring_units", "document_unit
 
 SHARES = {"train": 0.7, "dev": 0.1, "test": 0.2}
 FEWEST_GROUPS = 10  # files (or folders) below which a split goes through the files, by their sections
-BALANCED_BELOW = 200  # groups; with fewer, a hash alone would miss the shares
+BALANCED_BELOW = 30  # groups; with fewer a hash alone would miss the shares, with more no group need ever move
 PASSAGES_PER_GROUP = 8  # of a file without enough sections
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vecsmith.atomic import open_atomic, write_text
@@ -147,11 +149,13 @@ def fit_or_keep(
     refit    fit in any case
     returns  as `fit_model`, with `kept_pairs`: the share of training pairs that are those it was fitted on
     """
-    pairs, marks = _pair_keys(Dataset.open(work / "data")), work / f"fitted-{folder.name}.npz"
-    share = 0.0
+    dataset, marks = Dataset.open(work / "data"), work / f"fitted-{folder.name}.npz"
+    pairs, share = _pair_keys(dataset, ("train",)), 0.0
     if marks.exists() and (folder / "training.json").exists() and not refit:
         with np.load(marks) as before:
-            if str(before["start"]) == start:
+            # What was trained on and is held out now would flatter the model: then it is fitted anew.
+            is_clean = not np.isin(_pair_keys(dataset, ("dev", "test")), before["pairs"]).any()
+            if str(before["start"]) == start and is_clean:
                 share = 1 - len(np.setxor1d(pairs, before["pairs"])) / max(1, len(pairs))
     if share >= 1 - CHANGED_REFITS_ABOVE:
         if share < 1:
@@ -168,11 +172,9 @@ def fit_or_keep(
     return {**facts, "kept_pairs": round(share, 4)}
 
 
-def _pair_keys(dataset: Dataset) -> NDArray[np.uint64]:
-    """A sorted 64-bit key per training pair: of its query and its first positive."""
-    if "train" not in dataset.splits:
-        return np.zeros(0, dtype=np.uint64)
-    records = dataset.split("train").records
+def _pair_keys(dataset: Dataset, sides: Sequence[str]) -> NDArray[np.uint64]:
+    """A sorted 64-bit key per distinct pair of some sides: of its query and its first positive."""
+    records = dataset.records.filter(pc.is_in(dataset.records["split"], pa.array(sides)))
     if not records.num_rows:
         return np.zeros(0, dtype=np.uint64)
     positives = records["positives"].combine_chunks()
