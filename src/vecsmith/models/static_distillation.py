@@ -122,7 +122,7 @@ def cut_tokenizer(tokenizer: "Tokenizer", kept: Sequence[int] | NDArray[np.int64
 def piece_vectors(
     teacher: "SentenceTransformer", pieces: Sequence[int] | NDArray[np.int64], *, batch: int = 2_048
 ) -> Float:
-    """The teacher's last hidden state at each piece, alone between its opening and closing piece: float32 [n, width]."""
+    """The teacher's last hidden state at each piece, alone between [CLS] and [SEP]: float32 [n, width]."""
     import torch
 
     tokenizer = teacher.tokenizer
