@@ -43,9 +43,10 @@ def command(
         return 0
     if output is None:
         raise UsageError("name the folder to make: --output DIR (or --dry-run to see the plan)")
-    from vecsmith.training.fit import fit
+    from vecsmith.forging.train import train
 
-    folder = fit(loaded, output=output, force=force, progress=progress)
+    folder = output
+    train(loaded, output=output, force=force, progress=progress)
     if os.environ.get("RANK", "0") != "0":
         return 0  # under torchrun the first process speaks for all
     stages = json_module.loads((folder / "training.json").read_text(encoding="utf-8"))["stages"]

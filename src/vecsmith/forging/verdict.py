@@ -18,6 +18,7 @@ __all__ = ["MEASURES", "Arm", "Cost", "Verdict", "decide", "gate_passes"]
 MEASURES = ("ndcg@10", "mrr@10", "recall@100")
 DECISIVE = "ndcg@10"
 ENOUGH_QUERIES = 30
+WORTH_NAMING = 1.5  # times cheaper: less is noise of the clock
 
 Gate = Literal["better", "not-worse"]
 Preference = Literal["quality", "speed"]
@@ -174,7 +175,7 @@ def _cheaper_lines(winner: Arm, ranked: Sequence[Arm], seed: int) -> list[str]:
     """What choosing a cheaper arm than the winner would lose: the best arm at each lower cost."""
     lines, limit = [], winner.cost.prepare_seconds_per_1000
     for arm in ranked:
-        if arm is winner or arm.cost.prepare_seconds_per_1000 >= limit:
+        if arm is winner or arm.cost.prepare_seconds_per_1000 * WORTH_NAMING > limit:
             continue
         loss = _difference(arm, winner, seed)
         times = winner.cost.prepare_seconds_per_1000 / max(arm.cost.prepare_seconds_per_1000, 1e-9)

@@ -91,6 +91,13 @@ class StageSpec(_Strict):
         return value
 
 
+class EvaluateSpec(_Strict):
+    """A suite to judge the trained model by, whole or some of its tasks; its data lie under the data root."""
+
+    suite: str
+    tasks: list[str] | None = None
+
+
 class Recipe(_Strict):
     """A whole recipe, resolved: no `extends` and no profiles are left in it."""
 
@@ -103,7 +110,7 @@ class Recipe(_Strict):
     data: list[DataSpec] = []
     stages: list[StageSpec] = Field(min_length=1)
     merge: dict[str, Any] | None = None
-    evaluate: list[dict[str, Any]] = []
+    evaluate: list[EvaluateSpec] = []
     notes: str | None = None
 
     @field_validator("prompts")
@@ -114,6 +121,11 @@ class Recipe(_Strict):
     _lines: Lines = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)
     _data_root: Path | None = PrivateAttr(default=None)
+
+    @property
+    def data_root(self) -> Path | None:
+        """Where bare names of data sets are looked up, as the caller said or VECSMITH_DATA does."""
+        return self._data_root or _environment_root()
 
     def error(self, message: str, *path: str | int) -> RecipeError:
         """A RecipeError that names the file and line of a key of this recipe."""
@@ -207,13 +219,15 @@ def _extended(file: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], Lines
 
 
 def _check_objectives(recipe: Recipe) -> None:
-    """Every objective and wrapper is a name of the room, every option one of its arguments; nothing is imported."""
+    """Every objective is a name of the room, every option one of its arguments; nothing is imported."""
     for number, stage in enumerate(recipe.stages):
         for kind, entries in stage.objective.items():
             for turn, entry in enumerate(entries):
                 _check_entry(recipe, entry, ("stages", number, "objective", kind, turn))
-        for turn, entry in enumerate(stage.wrap):
-            _check_entry(recipe, entry, ("stages", number, "wrap", turn))
+        if stage.wrap:
+            raise recipe.error('"wrap" has no wrapper to name yet; take it out', "stages", number, "wrap")
+    if recipe.merge is not None:
+        raise recipe.error('"merge" is not there yet; take it out, or merge the models yourself', "merge")
 
 
 def _check_entry(recipe: Recipe, entry: Entry, path: tuple[str | int, ...]) -> None:
