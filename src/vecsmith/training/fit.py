@@ -62,7 +62,8 @@ def fit(
     if not is_first():
         progress = SILENT
     sets = open_sets(recipe, data, progress)
-    chosen = [of_stage(recipe, number, sets) for number in range(len(recipe.stages))]
+    for number in range(len(recipe.stages)):
+        of_stage(recipe, number, sets)  # a stage without data is refused before anything is computed
     lock_data = {
         each.columns.name: {
             "kind": each.columns.kind,
@@ -75,7 +76,9 @@ def fit(
         progress.say(f"{output} is finished and nothing has changed")
         return output
     start = time.monotonic()
-    encoder, base = _start_model(recipe, model)
+    taught = _with_teachers(recipe, sets, run, progress)
+    chosen = [of_stage(recipe, number, taught) for number in range(len(recipe.stages))]
+    encoder, base = _start_model(recipe, model, taught)
     stages = run.stages()
     for number, stage in enumerate(recipe.stages):
         if number < len(stages):
@@ -174,8 +177,25 @@ def training_arguments(recipe: Recipe, number: int, folder: Path) -> Any:
         raise recipe.error(f"TrainingArguments refuses this: {error}", "stages", number, "train") from error
 
 
-def _start_model(recipe: Recipe, model: "SentenceTransformer | None") -> "tuple[SentenceTransformer, dict[str, Any]]":
-    """The model to train, its adapters and frozen parts set, and what the lock says of it."""
+def _with_teachers(
+    recipe: Recipe, sets: "list[TrainingSet]", run: RunFolder, progress: Progress
+) -> "list[TrainingSet]":
+    """The sets, those whose data name a teacher with its vectors; encoded once, kept in the run's folder."""
+    from vecsmith.training.distillation import with_teacher
+
+    teachers = {spec.name or Path(spec.path).stem: spec.teacher for spec in recipe.data}
+    taught = []
+    for number, each in enumerate(sets):
+        teacher = teachers.get(each.columns.name.split("/")[0])
+        folder = run.work / f"teacher-{number}"
+        taught.append(with_teacher(each, teacher, folder, progress) if teacher else each)
+    return taught
+
+
+def _start_model(
+    recipe: Recipe, model: "SentenceTransformer | None", sets: "list[TrainingSet]"
+) -> "tuple[SentenceTransformer, dict[str, Any]]":
+    """The model to train, its modules, adapters and frozen parts set, and what the lock says of it."""
     from transformers import set_seed
 
     set_seed(recipe.seed)
@@ -184,6 +204,10 @@ def _start_model(recipe: Recipe, model: "SentenceTransformer | None") -> "tuple[
 
         model = load(recipe.model.base)
     base = {"name": recipe.model.base, **_facts_of(model)}
+    if recipe.model.modules:
+        from vecsmith.training.distillation import built_start
+
+        model = built_start(model, recipe.model.modules, sets)
     if recipe.model.max_seq_length:
         model.max_seq_length = recipe.model.max_seq_length
     if recipe.prompts:

@@ -28,7 +28,10 @@ class _Strict(BaseModel):
 
 
 class DataSpec(_Strict):
-    """A set to train on. `path`: a file or folder, a bare name under the data root, or `docstrings:stdlib`."""
+    """A set to train on. `path`: a file or folder, a bare name under the data root, or `docstrings:stdlib`.
+
+    teacher   a model whose vectors of every text the objective reads as `batch.queries.teacher`
+    """
 
     path: str
     name: str | None = None
@@ -38,12 +41,16 @@ class DataSpec(_Strict):
     weight: float = Field(default=1.0, gt=0)
     in_batch: bool = True
     distinct_groups: bool = False
+    teacher: str | None = None
     limit: int | None = Field(default=None, gt=0)
     columns: dict[str, Any] = {}
 
 
 class ModelSpec(_Strict):
-    """Where to start: `base` is anything `vs.load` takes; `modules` go on top; `peft` is a LoRA configuration."""
+    """Where to start: `base` is anything `vs.load` takes; `peft` is a LoRA configuration.
+
+    modules   functions of the room "models", (model, texts, **options) -> model, called in order on the base
+    """
 
     base: str = "default"
     modules: list[Entry] = []
@@ -219,26 +226,28 @@ def _extended(file: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], Lines
 
 
 def _check_objectives(recipe: Recipe) -> None:
-    """Every objective is a name of the room, every option one of its arguments; nothing is imported."""
+    """Every objective and module is a name of its room, every option one of its arguments; nothing is imported."""
+    for turn, entry in enumerate(recipe.model.modules):
+        _check_entry(recipe, "models", entry, ("model", "modules", turn))
     for number, stage in enumerate(recipe.stages):
         for kind, entries in stage.objective.items():
             for turn, entry in enumerate(entries):
-                _check_entry(recipe, entry, ("stages", number, "objective", kind, turn))
+                _check_entry(recipe, "objectives", entry, ("stages", number, "objective", kind, turn))
         if stage.wrap:
             raise recipe.error('"wrap" has no wrapper to name yet; take it out', "stages", number, "wrap")
     if recipe.merge is not None:
         raise recipe.error('"merge" is not there yet; take it out, or merge the models yourself', "merge")
 
 
-def _check_entry(recipe: Recipe, entry: Entry, path: tuple[str | int, ...]) -> None:
+def _check_entry(recipe: Recipe, room: str, entry: Entry, path: tuple[str | int, ...]) -> None:
     if len(entry) != 1:
-        raise recipe.error(f"one objective an item, as - name: {{options}}; found {', '.join(entry)}", *path)
+        raise recipe.error(f"one name an item, as - name: {{options}}; found {', '.join(entry)}", *path)
     ((name, options),) = entry.items()
     try:
-        home_of("objectives", name)
+        home_of(room, name)
     except RecipeError as error:
         raise recipe.error(str(error), *path, name) from None
-    known = declared_options("objectives", name)
+    known = declared_options(room, name)
     for option in options or {}:
         if option not in known and option != "weight":
             raise recipe.error(

@@ -77,9 +77,14 @@ def _sets(name: str, spec: DataSpec, dataset: "Dataset", trained_kinds: set[str]
 
 
 def _open(recipe: Recipe, spec: DataSpec, progress: Progress) -> "Dataset":
-    """A saved dataset, a table, a folder of documents, or `docstrings:stdlib`; then the split that is asked for."""
+    """A saved dataset, a table, a folder of documents, `docstrings:stdlib`, or `distillation_texts`; then the split."""
     from vecsmith.data.dataset import Dataset
 
+    if spec.path == "distillation_texts":
+        from vecsmith.data.readers.distillation_texts import read_distillation_texts
+
+        root = recipe.locate("wordnet").parent
+        return read_distillation_texts(root, limit=spec.limit, seed=recipe.seed, progress=progress)
     path = None if spec.path.startswith("docstrings:") else recipe.locate(spec.path)
     if path is not None and (path / "dataset.json").exists():
         dataset = Dataset.open(path)
