@@ -30,8 +30,8 @@ def command(
     """Judge models on named tasks, with intervals; the first is what the others are compared with.
 
     \b
-    vecsmith eval default all-MiniLM-L6-v2 --suite small_english --data-root data
-    vecsmith eval out/model default --task SciFact --data-root data --output scores
+    vecsmith eval default all-MiniLM-L6-v2 --data-root data
+    vecsmith eval out/model default --task SciFact --output scores
     """
     from vecsmith.evaluation.evaluate import evaluate
 

@@ -27,7 +27,7 @@ def command(
 
     \b
     vecsmith train recipe.yaml --output out/model
-    vecsmith train forge --set "data=[{path: docstrings:stdlib}]" --output out/model
+    vecsmith train forge --set "data=[{path: docstrings:stdlib}]" --output out
 
     The same command goes on where it was interrupted. With several processes:
     torchrun --nproc_per_node 2 -m vecsmith train ...
