@@ -28,8 +28,8 @@ Usage: vecsmith COMMAND [OPTIONS]
 
 Make, judge, search and serve embeddings.
 
-  vecsmith demo                            the whole way, on text this machine has
-  vecsmith forge my-docs --output out      the same, on your own text
+  vecsmith demo                          the whole way, on this machine's text
+  vecsmith forge my-docs --output out    the same, on your own text
 
 Commands:
 {verbs}
