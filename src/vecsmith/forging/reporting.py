@@ -1,6 +1,7 @@
 """What forge leaves behind: the kept model, its recipe and lock, report.json and report.html."""
 
 import datetime
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ class Made:
     seed: int
 
 
+SHORT_QUESTION = 60  # characters: what fits a line of a terminal
+
+
 def leave_model(path: Path | str, folder: Path, *, fitted: bool) -> None:
     """Put the kept model at `folder`, whole: a fitted one as it was written, a start model saved with its contract."""
     if fitted:
@@ -72,7 +76,9 @@ def leave_recipe(
 
 def questions_from(bench: Bench, served: Dataset, seed: int) -> list[tuple[str, str | None]]:
     """Three of the judged queries, the last with a filter that its right document passes."""
-    chosen = np.random.default_rng(seed).permutation(len(bench.query_texts))[:3].tolist()
+    order = np.random.default_rng(seed).permutation(len(bench.query_texts)).tolist()
+    short = [number for number in order if len(bench.query_texts[number]) <= SHORT_QUESTION]
+    chosen = [*short, *(number for number in order if number not in set(short))][:3]
     questions: list[tuple[str, str | None]] = [(bench.query_texts[number], None) for number in chosen]
     where = _filter_for(bench, chosen[-1], served) if chosen else None
     if where:
@@ -88,7 +94,8 @@ def _filter_for(bench: Bench, query: int, served: Dataset) -> str | None:
         value = table[name][row].as_py()
         if str(kind) == "string" and value and "\n" not in value and len(value) <= 60:
             quoted = value.replace("'", "''")
-            return f"`{name}` = '{quoted}'"
+            field = name if name.isidentifier() and name.isascii() else f"`{name}`"
+            return f"{field} = '{quoted}'"
     return None
 
 
@@ -156,8 +163,15 @@ def _done(made: Made, report: dict[str, Any]) -> list[str]:
 
 
 def _next(output: Path, examples: Sequence[dict[str, Any]]) -> str:
+    """A command that a shell takes as it is: one of the questions, with a filter where one has it."""
     example: dict[str, Any] = {"query": "...", "where": None}
     example = next((e for e in examples if e["where"]), examples[0] if examples else example)
-    where = f' --where "{example["where"]}"' if example["where"] and '"' not in example["where"] else ""
-    query = example["query"].replace('"', "'").replace("`", "'").replace("$", "")
-    return f'vecsmith search {output}/index "{query}"{where}'
+    words = ["vecsmith", "search", f"{output}/index", example["query"]]
+    words += ["--where", example["where"]] if example["where"] else []
+    return " ".join(_for_shell(word) for word in words)
+
+
+def _for_shell(word: str) -> str:
+    """Double quotes read better than shlex's where nothing inside needs escaping."""
+    quoted = shlex.quote(word)
+    return f'"{word}"' if quoted != word and not set(word) & set('"`$\\!') else quoted

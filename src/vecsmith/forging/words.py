@@ -25,7 +25,7 @@ def plan_words(plan: dict[str, Any]) -> str:
             f"judging about {model['judge_seconds']:.0f} s"
         )
     for line in scaled["left_out"]:
-        lines += _wrapped("Left out ", line)
+        lines += _wrapped("Left out: ", line)
     lines.append(f"Time    about {plan['seconds']:.0f} s of the {scaled['minutes']:g} minutes given")
     return "\n".join(lines)
 
@@ -38,11 +38,8 @@ def answer(report: dict[str, Any]) -> str:
     lines += ["", *_table(report["arms"], report["verdict"]["winner"]), ""]
     for example in report["examples"]:
         where = f"   where {example['where']}" if example["where"] else ""
-        lines.append(f'"{example["query"]}"{where}')
-        for hit in example["hits"]:
-            lines.append(
-                textwrap.shorten(f"  {hit['score']:.2f}  {hit['id']}  {hit['snippet']}", COLUMNS, placeholder=" ...")
-            )
+        lines.append(_cut(f'"{example["query"]}"{where}'))
+        lines += [_cut(f"  {hit['score']:.2f}  {hit['id']}  {hit['snippet']}") for hit in example["hits"]]
     if report["left_out"]:
         lines += ["", "Left out:"]
         for line in report["left_out"]:
@@ -57,17 +54,24 @@ def answer(report: dict[str, Any]) -> str:
 
 
 def _table(arms: list[dict[str, Any]], winner: str) -> list[str]:
-    width = min(32, max(len(arm["name"]) for arm in arms) + 2)
-    lines = [f"{'arm':<{width}} nDCG@10  95 % interval   MRR@10  recall  s/1,000  ms/query"]
+    width = min(24, max(len(arm["name"]) for arm in arms) + 2)
+    lines = [f"{'arm':<{width}} nDCG@10  95 % interval   MRR  recall  s/1,000 ms/query"]
     for arm in arms:
         score, cost = arm["measures"]["ndcg@10"], arm["cost"]
         name = ("* " if arm["name"] == winner else "  ") + arm["name"]
+        if len(name) > width:
+            lines.append(name)
+            name = ""
         lines.append(
             f"{name:<{width}} {score['mean']:>7.3f}  [{score['low']:.3f}, {score['high']:.3f}] "
-            f"{arm['measures']['mrr@10']['mean']:>7.3f} {arm['measures']['recall@100']['mean']:>7.3f} "
-            f"{cost['prepare_seconds_per_1000']:>8.3g} {cost['query_milliseconds']:>9.2g}"
+            f"{arm['measures']['mrr@10']['mean']:>5.3f}  {arm['measures']['recall@100']['mean']:>5.3f} "
+            f"{cost['prepare_seconds_per_1000']:>8.3g} {cost['query_milliseconds']:>8.2g}"
         )
-    return [*lines, f"{'':<{width}} recall at 100; processor seconds per 1,000 documents; * is used"]
+    return [*lines, "  MRR at 10, recall at 100, processor seconds per 1,000 documents; * is used"]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= COLUMNS else f"{line[: COLUMNS - 4].rstrip()} ..."
 
 
 def _wrapped(first: str, text: str) -> list[str]:
