@@ -35,8 +35,11 @@ def read_source(source: Source, work: Path, *, seed: int, progress: Progress = S
         saved = settled.save(work / "data", replace=True)
         task.advance(len(saved.documents))
     shutil.rmtree(work / "read")
+    description = source.describe()
+    for line in (description["words"], *description["notes"], str(leaks)):
+        progress.say(line)
     return {
-        "description": source.describe(),
+        "description": description,
         "leaks": str(leaks),
         "counts": vars(counts_of(saved)),
         "fingerprint": saved.fingerprint(),
