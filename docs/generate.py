@@ -33,8 +33,8 @@ def commands() -> list[tuple[str, ...]]:
     for verb in VERBS:
         found.append((verb,))
         app = getattr(import_module(f"vecsmith.cli.{verb}"), "app", None)
-        for command in app.registered_commands if app is not None else []:
-            found.append((verb, command.name or command.callback.__name__.replace("_", "-")))
+        registered = app.registered_commands if app is not None else []
+        found += [(verb, command.name or command.callback.__name__.replace("_", "-")) for command in registered]
     return found
 
 

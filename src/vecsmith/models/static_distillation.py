@@ -9,7 +9,7 @@ frequencies p instead of guessed ones, and a vocabulary cut to what the texts us
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +126,7 @@ def piece_vectors(
     import torch
 
     tokenizer = teacher.tokenizer
-    network = teacher[0].model
+    network: Any = teacher[0].model
     numbers = torch.as_tensor(np.asarray(pieces, dtype=np.int64))
     found = []
     with torch.inference_mode():
