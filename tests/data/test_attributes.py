@@ -69,6 +69,24 @@ def test_typed_values_widen(values, kind):
     assert column_type(values) == kind
 
 
+@pytest.mark.parametrize("readings", [(), ALL_READINGS])
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ([2**63], ["9223372036854775808"]),
+        ([2**63 - 1, 2**63], ["9223372036854775807", "9223372036854775808"]),
+        ([-(2**63) - 1, 1.5], ["-9223372036854775809", "1.5"]),
+        (["1", 2**63], ["1", "9223372036854775808"]),
+        ([True, 2**64 - 1], ["true", "18446744073709551615"]),
+    ],
+)
+def test_integers_beyond_int64_keep_their_digits_as_text(column, expected, readings):
+    for order in (1, -1):
+        type_, found = build(list(enumerate(column))[::order], readings)
+        assert type_ == pa.string()
+        assert [found[f"d{number}"] for number in range(len(column))] == expected
+
+
 def test_an_object_is_no_attribute():
     with pytest.raises(TypeError, match="dict is no attribute type"):
         kind_of({})

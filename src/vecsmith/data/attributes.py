@@ -1,8 +1,9 @@
 """What type an attribute has, decided from all of its values and never from their order.
 
 A column starts without a type and widens: int and float are float, anything and text are text, anything and a list is
-a list of strings. Quoted tables hold text only; there the text is read as int, float, bool or time, where every value
-of the column allows it and nothing is lost ("007" and "1e400" stay text).
+a list of strings. An integer beyond int64 is text, digit by digit: a float would change it, and ids and hashes of 64
+bits without a sign are common. Quoted tables hold text only; there the text is read as int, float, bool or time, where
+every value of the column allows it and nothing is lost ("007" and "1e400" stay text).
 """
 
 import re
@@ -52,10 +53,10 @@ class Column:
             self.kind = widen(self.kind, kind)
             if self.kind == "float" and self._beyond_exact:
                 self.kind = "text"
-            if kind == "text" and self.readings:
-                self.readings = tuple(reading for reading in self.readings if _can_read(value, reading))  # type: ignore[arg-type]
-            elif kind != "text":
+            if not isinstance(value, str):  # an integer beyond int64 has the kind text and is none
                 self.readings = ()
+            elif self.readings:
+                self.readings = tuple(reading for reading in self.readings if _can_read(value, reading))
 
     @property
     def final(self) -> str:
