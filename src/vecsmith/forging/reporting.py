@@ -3,6 +3,7 @@
 import datetime
 import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,9 +167,17 @@ def _next(output: Path, examples: Sequence[dict[str, Any]]) -> str:
     """A command that a shell takes as it is: one of the questions, with a filter where one has it."""
     example: dict[str, Any] = {"query": "...", "where": None}
     example = next((e for e in examples if e["where"]), examples[0] if examples else example)
-    words = ["vecsmith", "search", f"{output}/index", example["query"]]
+    words = [_program(), "search", f"{output}/index", example["query"]]
     words += ["--where", example["where"]] if example["where"] else []
     return " ".join(_for_shell(word) for word in words)
+
+
+def _program() -> str:
+    """`vecsmith` where the shell finds it, else the path of the one that runs."""
+    if shutil.which("vecsmith"):
+        return "vecsmith"
+    own = Path(sys.executable).with_name("vecsmith")
+    return str(own.relative_to(Path.cwd())) if own.is_relative_to(Path.cwd()) else str(own)
 
 
 def _for_shell(word: str) -> str:
