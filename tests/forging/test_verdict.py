@@ -38,6 +38,11 @@ def test_preference_decides_only_inside_the_interval():
     assert decide(clear, queries="q", real_queries=True, prefer="speed").winner == "fused"
 
 
+def test_costs_that_the_clock_cannot_tell_apart_go_to_the_simpler_arm():
+    arms = [arm("a", noisy(0.5), cost=1.1), arm("a + BM25", noisy(0.5), kind="fused", cost=1.0)]
+    assert decide(arms, queries="q", real_queries=True, prefer="speed").winner == "a"
+
+
 def test_the_cheaper_arms_are_named_with_what_they_lose():
     clear = [*ARMS[:3], arm("big", noisy(0.8, seed=4), model="big", cost=30.0)]
     lines = decide(clear, queries="q", real_queries=True).lines
