@@ -16,6 +16,7 @@ from vecsmith.errors import NotEnoughData, UsageError
 from vecsmith.evaluation.evaluate import as_encoder, evaluate
 from vecsmith.evaluation.report import Report
 from vecsmith.evaluation.tasks import Suite, Task, load_suite
+from vecsmith.models.encoder import open_encoder
 
 PUBLISHED_WITHIN = 0.0003
 
@@ -153,6 +154,14 @@ def test_a_dataset_is_judged_by_the_records_it_has():
     report = evaluate(Words(), dataset)
     assert list(report.scores) == ["mine retrieval", "mine scored", "mine classification"]
     assert report.scores["mine retrieval"] > 0.7
+
+
+def test_one_model_at_two_widths_has_two_names(small):
+    suite = small.suite.only(["Similar"])
+    whole = evaluate("default", suite, data_root=small.root)
+    cut = evaluate(open_encoder("default", truncate_dim=64), suite, data_root=small.root)
+    assert (whole.model, cut.model) == ("default", "default at width 64")
+    assert whole.contract == cut.contract
 
 
 def test_a_dataset_without_judgements_is_not_judged():

@@ -87,6 +87,14 @@ def test_a_comparison_pairs_the_queries_and_corrects_over_tasks():
     ]
 
 
+def test_one_task_is_not_said_to_be_corrected_and_no_line_ends_in_a_space():
+    one = Report("a", "", report("a", 3).results[:1])
+    text = str(one.compare(Report("b", "", report("b", 4).results[:1]), resamples=99))
+    assert text.endswith("p: permutation")
+    for printed in (text, str(one), str(report("a", 3, published=0.5))):
+        assert not [line for line in printed.splitlines() if line != line.rstrip()]
+
+
 def test_a_failed_side_is_said_and_not_tested():
     failed = judge_scored(np.full(150, 0.5), np.random.default_rng(1).integers(0, 6, 150))
     broken = Report("b", "", (TaskResult("Similar", failed, "bbbb"),))

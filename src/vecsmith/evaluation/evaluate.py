@@ -165,13 +165,18 @@ def _run(encoder: "Encoder", task: Task, data: Data, seed: int, progress: Progre
 
 
 def _identity(model: Any, encoder: "Encoder") -> tuple[str, str]:
-    """Name and fingerprint of the space; no fingerprint where the model was changed and not saved."""
+    """Name and fingerprint of the space; no fingerprint where the model was changed and not saved.
+
+    One model at two widths is one space: the width stands in the name, or a comparison could not tell them apart.
+    """
     named = Path(model).name if isinstance(model, str | os.PathLike) else None
+    cut = getattr(encoder, "truncate_dim", None)
+    width = f" at width {cut}" if cut is not None and cut == encoder.dimension else ""
     try:
         contract = encoder.contract
     except ContractError:
-        return named or "unsaved model", ""
-    return named or contract.name, contract.fingerprint
+        return (named or "unsaved model") + width, ""
+    return (named or contract.name) + width, contract.fingerprint
 
 
 def _key(fingerprint: str, encoder: "Encoder", task: Task, data: Data) -> dict[str, Any]:

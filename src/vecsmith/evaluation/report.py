@@ -209,7 +209,9 @@ class Comparison:
         lines += [
             f"{row.task[:20]:<20} {_number(row.a):>6} {_number(row.b):>6}  {_rest(row)}"[:80] for row in self.rows
         ]
-        return "\n".join([*lines, "", f"p: permutation, {self.correction} over {len(self.rows)} tasks"])
+        tested = sum(row.p is not None for row in self.rows)
+        corrected = f", {self.correction} over {tested} tasks" if tested > 1 else ""
+        return "\n".join([*map(str.rstrip, lines), *(["", f"p: permutation{corrected}"] if tested else [])])
 
 
 def _rest(row: Difference) -> str:
@@ -235,6 +237,7 @@ def _score_table(report: Report) -> list[str]:
     published = any(result.published is not None for result in report.results)
     head = f"{'task':<22} {'metric':<12} {'score':>7}  {'95 % interval':<14}"
     lines = [head + (f" {'published':>9} {'diff':>8}" if published else "")]
+    lines[0] = lines[0].rstrip()
     for result in report.results:
         scores, interval = result.scores, result.interval
         line = f"{result.task[:22]:<22} {scores.metric[:12]:<12}"
