@@ -85,6 +85,32 @@ def test_a_flipped_bit_in_any_file_is_named_by_verify(folder):
         path.write_bytes(data)
 
 
+def test_verify_covers_files_that_only_an_older_generation_needs(folder):
+    index = Index.open(folder)
+    older = files(folder)
+    index.compact()
+    assert not set(older) & set(files_of_newest(folder))
+    assert index.verify() == []
+    for path in (older[0], older[-1]):
+        path.write_bytes(path.read_bytes()[:-1])
+    assert {problem.path for problem in index.verify()} == {older[0], older[-1]}
+
+
+def files_of_newest(folder: Path) -> list[Path]:
+    return [
+        folder / "segments" / live.name / name for live in Catalog(folder).pin().segments for name in live.body["files"]
+    ]
+
+
+def test_a_deep_check_names_attributes_that_contradict_each_other(folder, monkeypatch):
+    index = Index.open(folder)
+    assert index.verify(deep=True) == []
+    monkeypatch.setattr("vecsmith.index.verify.contradictions", lambda attributes: ['field "kind": codes lie outside'])
+    assert [str(problem) for problem in index.verify(deep=True)] == [
+        f'{segment.folder}: field "kind": codes lie outside' for segment in index._snapshot.segments
+    ]
+
+
 def test_a_file_of_another_segment_is_named(folder):
     first, second = (folder / "segments" / live.name for live in Catalog(folder).pin().segments)
     (first / "rows.f32").write_bytes((second / "rows.f32").read_bytes())

@@ -136,6 +136,15 @@ class Catalog:
             retired = dict(connection.execute("select name, at from retired").fetchall())
             return used, retired
 
+    def kept_segments(self) -> list[LiveSegment]:
+        """The segments of all kept generations, one entry for each pair of segment and tombstones."""
+        with self._connect() as connection, _transaction(connection, "begin"):
+            numbers = [number for number, _ in _rows(connection, "generations", self.path)]
+            found = [live for number in sorted(numbers) for live in self._segments(connection, number)]
+        return list(
+            {(live.name, live.tombstones["name"] if live.tombstones else None): live for live in found}.values()
+        )
+
     def forget(self, names: list[str]) -> None:
         """Drop retired names whose files are gone."""
         with self._connect() as connection, _transaction(connection):

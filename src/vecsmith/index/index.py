@@ -303,7 +303,7 @@ class Index:
     def verify(self, *, deep: bool = False, progress: Progress = SILENT) -> list[Problem]:
         """What is wrong with the files of all kept generations; empty where nothing is.
 
-        deep   also look every id up, compare vectors with fresh encodings of 1,000 rows, and look for ids twice
+        deep   also of the open generation: ids lost or twice, attributes at odds, 1,000 vectors against fresh ones
         """
         model = self.model if deep and self.settings["model"] is not None else None
         return verify_files(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vecsmith.index.attributes_check import contradictions
 from vecsmith.index.catalog import Catalog
 from vecsmith.index.segment import file_hash
 from vecsmith.index.snapshot import Snapshot
@@ -40,19 +41,19 @@ def verify_files(
     deep: bool,
     progress: Progress = SILENT,
 ) -> list[Problem]:
-    """Sizes and hashes of all files of the snapshot's generation, and the catalog's own checks.
+    """Sizes and hashes of the files of all kept generations, and the catalog's own checks.
 
     encoder   with `deep`: encodes 1,000 rows anew; a vector that differs by more than 1e-4 is a problem
     """
     problems = [Problem(catalog.path, words) for words in catalog.check()]
-    files = [
-        (folder / "segments" / live.name / name, written)
-        for live in snapshot.pin.segments
-        for name, written in live.body["files"].items()
-    ]
-    files += [(folder / "tombstones" / m["name"], m) for live in snapshot.pin.segments if (m := live.tombstones)]
+    # Of a catalog that is damaged itself, only the generation that is open can be believed.
+    kept = snapshot.pin.segments if problems else catalog.kept_segments()
+    files = {
+        folder / "segments" / live.name / name: written for live in kept for name, written in live.body["files"].items()
+    }
+    files |= {folder / "tombstones" / m["name"]: m for live in kept if (m := live.tombstones)}
     with progress.task("Verify", total=len(files), unit="files") as task:
-        for path, written in files:
+        for path, written in files.items():
             problems += _check(path, written["bytes"], written["xxh3"])
             task.advance()
     problems += _check_contract(folder, snapshot)
@@ -88,7 +89,9 @@ def _check_contract(folder: Path, snapshot: Snapshot) -> list[Problem]:
 
 
 def _deep(folder: Path, snapshot: Snapshot, encoder: "Encoder | None") -> list[Problem]:
-    problems = []
+    problems = [
+        Problem(segment.folder, words) for segment in snapshot.segments for words in contradictions(segment.attributes)
+    ]
     ids = [name for segment, rows in snapshot.live_rows() for name in segment.ids(rows)]
     if len(set(ids)) != len(ids):
         problems.append(Problem(folder, f"{len(ids) - len(set(ids)):,} ids stand in more than one living row"))
