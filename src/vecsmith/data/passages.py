@@ -13,6 +13,7 @@ __all__ = ["Block", "Passage", "cut_passages", "paragraphs", "sentence_spans", "
 
 # A sentence ends after . ! ? (and closing quotes) before white space, or after a full-width stop.
 _SENTENCE_END = re.compile(r"""(?<=[.!?])["')\]”’]*\s+|(?<=[。！？])""")
+_WHITE = re.compile(r"\s")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|Dr|Mr|Mrs|Ms|St|Fig|Eq|al|approx)|\b[A-Z])\.$")
 
 
@@ -159,23 +160,32 @@ def _line_spans(text: str) -> list[tuple[int, int]]:
 def _word_runs(
     text: str, start: int, end: int, tokens: int, most: int, count: Callable[[str], int]
 ) -> Iterator[tuple[int, int, int]]:
-    """Runs of words of at most `most` tokens: halves, and halves of those, until each fits.
+    """Runs of words of at most `most` tokens: as many equal parts as the tokens ask for, then halves until each fits.
 
-    A text is cut at the white space nearest to its middle; where there is none, in the middle of the word, down to
-    one character.
+    A text is cut at the white space before a border; where there is none, in the middle of the word, down to one
+    character.
     """
     if tokens <= most or end - start <= 1:
         yield start, end, tokens
         return
-    middle = (start + end) // 2
-    left = max(text.rfind(" ", start + 1, middle), text.rfind("\n", start + 1, middle))
-    if left <= start:
-        right = re.compile(r"\s").search(text, middle, end - 1)
-        left = right.start() if right else middle
-    for span in ((start, left), (left, end)):
-        if trimmed := _trim(text, *span):
+    # A tenth more parts than the tokens fill, so that few parts have to be counted twice.
+    parts = min(end - start, max(2, tokens * 11 // (most * 10)))
+    place = start
+    for number in range(1, parts + 1):
+        border = end if number == parts else _border(text, place, start + (end - start) * number // parts, end)
+        if trimmed := _trim(text, place, border):
             inner = count(squeeze(text[slice(*trimmed)]))
             yield from _word_runs(text, *trimmed, inner, most, count)
+        place = border
+
+
+def _border(text: str, start: int, wished: int, end: int) -> int:
+    """The white space nearest before a wished border, else the first one after it, else the border itself."""
+    left = max(text.rfind(" ", start + 1, wished), text.rfind("\n", start + 1, wished))
+    if left > start:
+        return left
+    right = _WHITE.search(text, wished, min(end - 1, 2 * wished - start))
+    return right.start() if right else max(start + 1, wished)
 
 
 def _part(block: Block, start: int, end: int) -> Block:
