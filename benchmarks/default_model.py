@@ -3,8 +3,8 @@
     python benchmarks/default_model.py [--data-root FOLDER] [--model FOLDER ...] [--json OUT]
 
 Every row is a static model, float32, judged on STS-B test (Spearman) and SciFact test (nDCG@10) by `vecsmith.evaluate`.
-model2vec's row needs `pip install "model2vec[distill]"`, which wants an older transformers than vecsmith does: give it an
-environment of its own. Where it is missing the row is left out, in words.
+model2vec's row needs `pip install "model2vec[distill]"`, which wants an older transformers than vecsmith does: give it
+an environment of its own. Where it is missing the row is left out, in words.
 """
 
 import argparse
