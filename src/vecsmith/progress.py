@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
-__all__ = ["SILENT", "Bars", "JsonEvents", "Progress", "Task", "silent"]
+__all__ = ["SILENT", "Bars", "JsonEvents", "Progress", "Task"]
 
 
 class Task(Protocol):
@@ -52,11 +52,6 @@ class _Silent:
 
 
 SILENT: Progress = _Silent()
-
-
-def silent() -> Progress:
-    """The progress that says nothing; the default of every library call."""
-    return SILENT
 
 
 class Bars:

@@ -206,3 +206,16 @@ def test_a_gate_is_an_exit_code(pages, tmp_path, capsys):
     )
     assert code == 1
     assert "Gate better: failed" in capsys.readouterr().out
+
+
+def test_unknown_tokens_warn_whichever_run_encoded_them(tmp_path):
+    folder = tmp_path / "thai"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.txt").write_text(
+            f"ภาษาไทย ข้อความ ทดสอบ {number}. ประโยคที่สอง ของ เอกสาร นี้ {number}.", encoding="utf-8"
+        )
+    first = vs.forge(folder, output=tmp_path / "out", minutes=0.2)
+    assert any("tokens are unknown to default" in line for line in first["warnings"])
+    again = vs.forge(folder, output=tmp_path / "out", minutes=0.2, gate="not-worse")  # only the report is made anew
+    assert again["warnings"] == first["warnings"]

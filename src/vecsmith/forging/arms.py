@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ __all__ = ["Bench", "Side", "Vectors", "encode_bench", "judge_arms", "load_judge
 
 DEPTH = 100
 TIMED_QUERIES = 40
+UNKNOWN_SAMPLE = 2000
 
 Rows = NDArray[np.int64]
 Float = NDArray[np.float32]
@@ -67,7 +68,7 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Side:
-    """One model as an arm: where its vectors lie and what they cost."""
+    """One model as an arm: where its vectors lie, what they cost, and the share 0..1 of tokens it does not know."""
 
     name: str
     model: str
@@ -76,6 +77,7 @@ class Side:
     dimension: int
     prepare_seconds_per_1000: float
     query_milliseconds: float
+    unknown_share: float
 
     def vectors(self, split: str) -> Vectors:
         """Mapped from the folder; split is "dev" or "test"."""
@@ -88,10 +90,12 @@ def encode_bench(
 ) -> dict[str, Any]:
     """Encode queries and documents of every split into `folder` and measure what that costs.
 
-    returns   JSON: dimension, prepare_seconds_per_1000 (processor), query_milliseconds (processor, one at a time)
+    benches   "test" and, where there is one, "dev"
+    returns   JSON: name, dimension, prepare_seconds_per_1000 (processor), query_milliseconds (processor, one at a
+              time), unknown_share of the tokens of test documents
     """
     documents = sum(len(bench.texts) for bench in benches.values())
-    start, spent = time.process_time(), 0.0
+    spent = 0.0
     with new_folder(folder, replace=True) as temporary:
         for split, bench in benches.items():
             start = time.process_time()
@@ -108,6 +112,7 @@ def encode_bench(
             "dimension": int(encoder.dimension),
             "prepare_seconds_per_1000": 1000 * spent / max(1, documents),
             "query_milliseconds": 1000 * (time.process_time() - start) / max(1, len(timed)),
+            "unknown_share": encoder.unknown_share(benches["test"].texts[:UNKNOWN_SAMPLE]),
         }
         write_json(temporary / "costs.json", costs, durable=False)
     return costs
@@ -176,8 +181,7 @@ def _model_arms(side: Side, benches: Mapping[str, Bench], lexical: Mapping[str, 
     answers = top_k(vectors.queries, vectors.documents, DEPTH)
     asked = 1000 * (time.process_time() - start) / max(1, len(bench.query_texts))
     cost = Cost(side.prepare_seconds_per_1000, side.query_milliseconds + asked, 4.0 * side.dimension)
-    kind: Literal["dense"] = "dense"
-    dense = Arm(side.name, kind, side.model, side.fitted, weight=None, scores={}, cost=cost)
+    dense = Arm(side.name, "dense", side.model, side.fitted, weight=None, scores={}, cost=cost)
     weight = _weight(side, benches, lexical)
     fused_answers = _fuse(_candidates(vectors, answers, lexical["test"], bench), answers, lexical["test"], weight)
     other = lexical["test"].cost

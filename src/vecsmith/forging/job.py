@@ -1,7 +1,7 @@
 """What was asked of forge, checked at the door: source, start models, labels, time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,6 @@ from vecsmith.models.encoder import Encoder, open_encoder
 from vecsmith.progress import Progress
 
 __all__ = ["Job", "open_job"]
-
-UNKNOWN_WARNS_ABOVE = 0.05
-UNKNOWN_SAMPLE = 2000
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,6 @@ class Job:
     minutes: float
     seed: int
     progress: Progress
-    warnings: list[str] = field(default_factory=list)
 
     def reading(self) -> list[Any]:
         """What the read step hangs on besides the source's manifest: a passage must fit the shortest model."""
@@ -54,16 +50,6 @@ class Job:
     def judgements(self) -> int | None:
         """How many judgements the labels hold."""
         return None if self.labels is None else sum(map(len, self.labels.values()))
-
-    def warn_of_unknown(self, name: str, encoder: Encoder, texts: Sequence[str]) -> None:
-        """Say the share of tokens that a model does not know; above 5 % keep a warning for the end."""
-        share = encoder.unknown_share(texts[:UNKNOWN_SAMPLE])
-        self.progress.say(f"{name}: {100 * share:.1f} % of tokens unknown")
-        if share > UNKNOWN_WARNS_ABOVE:
-            self.warnings.append(
-                f"{100 * share:.1f} % of the tokens are unknown to {name}: it cannot tell those words apart. "
-                "Try a model for this language with --model"
-            )
 
 
 def open_job(

@@ -23,7 +23,7 @@ from vecsmith.forging.verdict import Arm, Verdict, gate_passes
 from vecsmith.training.lock import LOCK, make_lock, write_lock
 from vecsmith.training.recipe import Recipe
 
-__all__ = ["Made", "leave_model", "leave_recipe", "make_report", "questions_from"]
+__all__ = ["Made", "leave_model", "leave_recipe", "make_report", "questions_from", "unknown_warnings"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Made:
     seed: int
 
 
+UNKNOWN_WARNS_ABOVE = 0.05
 SHORT_QUESTION = 60  # characters: what fits a line of a terminal
 
 
@@ -85,6 +86,16 @@ def questions_from(bench: Bench, served: Dataset, seed: int) -> list[tuple[str, 
     if where:
         questions[-1] = (questions[-1][0], where)
     return questions
+
+
+def unknown_warnings(sides: Sequence[Side]) -> list[str]:
+    """One line per model that does not know more than 5 % of the tokens."""
+    return [
+        f"{100 * side.unknown_share:.1f} % of the tokens are unknown to {side.name}: it cannot tell those words apart. "
+        "Try a model for this language with --model"
+        for side in sides
+        if side.unknown_share > UNKNOWN_WARNS_ABOVE
+    ]
 
 
 def _filter_for(bench: Bench, query: int, served: Dataset) -> str | None:

@@ -20,7 +20,7 @@ from vecsmith.forging.indexing import ask, build_index
 from vecsmith.forging.job import Job, open_job
 from vecsmith.forging.plan import Counts, ModelPlan, Plan, make_plan
 from vecsmith.forging.reading import read_source, whose_queries
-from vecsmith.forging.reporting import Made, leave_model, leave_recipe, make_report, questions_from
+from vecsmith.forging.reporting import Made, leave_model, leave_recipe, make_report, questions_from, unknown_warnings
 from vecsmith.forging.steps import Steps, key_of
 from vecsmith.forging.verdict import Arm, Verdict, decide
 from vecsmith.models.encoder import open_encoder
@@ -166,7 +166,7 @@ class _Forge:
         kept = _kept_side(arms, winner, sides)
         index_key = self.index(winner, kept)
         key = key_of("report", arms_key, index_key, prefer, gate, questions, str(self.output))
-        self.steps.run("report", key, lambda: self.report(arms, found, verdict, kept, gate, questions))
+        self.steps.run("report", key, lambda: self.report(arms, found, verdict, sides, kept, gate, questions))
         report: dict[str, Any] = json.loads((self.output / "report.json").read_text(encoding="utf-8"))
         if not self.steps.reran:
             self.job.progress.say("nothing changed: every step is kept as it was")
@@ -228,11 +228,11 @@ class _Forge:
                 keys.append(key_of("encode", self.bench_key, encoder.contract.fingerprint))
 
                 def work(encoder: Any = encoder, folder: Path = folder, name: str = name) -> dict[str, Any]:
-                    self.job.warn_of_unknown(name, encoder, self.benches()["test"].texts)
                     return encode_bench(encoder, self.benches(), folder, name=name, progress=self.job.progress)
 
                 costs = self.steps.run(f"encode {name}", keys[-1], work)
                 sides.append(Side(model=model.model, fitted=fitted, folder=folder, **costs))
+                self.job.progress.say(f"{name}: {100 * costs['unknown_share']:.1f} % of tokens unknown")
         return sides, key_of(keys)
 
     def judge(self, sides: list[Side], key: str) -> tuple[list[Arm], dict[str, Any]]:
@@ -289,6 +289,7 @@ class _Forge:
         arms: list[Arm],
         found: dict[str, Any],
         verdict: Verdict,
+        sides: list[Side],
         kept: Side,
         gate: Any,
         questions: Sequence[Question] | None,
@@ -305,7 +306,7 @@ class _Forge:
             kept=kept,
             index=self.indexed,
             examples=ask(self.output / "index", list(asked)),
-            warnings=self.job.warnings,
+            warnings=unknown_warnings(sides),
             fits=self.fits,
             seconds={name: self.steps.seconds(name) for name in self.steps.done},
             gate=gate,
