@@ -7,6 +7,7 @@ are memory-mapped. Reads folders whose modules are StaticEmbedding, then any of 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +20,18 @@ from vecsmith.contract.hashes import verify_files
 from vecsmith.contract.probes import Probes, check_once
 from vecsmith.contract.tensors import map_tensors
 from vecsmith.errors import ContractError, Damaged
+from vecsmith.models.token_means import token_means
+from vecsmith.models.word_pieces import ids_of
 from vecsmith.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Tokenizer
 
 __all__ = ["PASSAGE_TOKENS", "StaticEncoder", "is_static"]
 
 Float = NDArray[np.float32]
 
 PASSAGE_TOKENS = 256  # a static model reads texts of any length; longer passages blur into one mean
-GATHERED_TOKENS = 16_384  # token vectors held at once
-LONG_TOKENS = 256  # longer texts are added up one by one
 BATCH_ROWS = 1_024  # texts tokenised at once
 ERF = np.vectorize(math.erf, otypes=[np.float32])
 ACTIVATIONS: dict[str, Callable[[Float], Float]] = {
@@ -94,6 +95,7 @@ class StaticEncoder:
         self._tokenizer.no_padding()
         self._limit, self._keeps_end = _truncation(self._tokenizer)
         self._tokenizer.no_truncation()  # cut here, on ids, so that what was cut can be counted
+        self._ids = ids_of(self._tokenizer)
         self._table = _token_table(root / "model.safetensors")
         self._layers = [_layer(model, entry) for entry in model.modules[1:]]
         self.is_unit = model.modules[-1].kind == "Normalize"
@@ -180,12 +182,12 @@ class StaticEncoder:
 
     def count(self, texts: list[str], prompt: str = "") -> NDArray[np.int64]:
         """Tokens of each text before any cut, prompt included: int64 [n]."""
-        found = self._tokenize([prompt + text for text in texts])
-        return np.fromiter((len(encoding.ids) for encoding in found), dtype=np.int64, count=len(found))
+        found = self._ids([prompt + text for text in texts])
+        return np.fromiter(map(len, found), dtype=np.int64, count=len(found))
 
     def embed(self, texts: list[str], prompt: str = "", role: str | None = None) -> Float:
         """Vectors of one batch: float32 [n, dimension]; the driver's door, which neither counts nor removes copies."""
-        ids = [encoding.ids for encoding in self._tokenize([prompt + text for text in texts] if prompt else texts)]
+        ids = self._ids([prompt + text for text in texts] if prompt else texts)
         if self._limit is not None:
             ids = [found[-self._limit :] if self._keeps_end else found[: self._limit] for found in ids]
         vectors = self._mean(ids)
@@ -212,46 +214,15 @@ class StaticEncoder:
         """Tokens after which an input is cut; None: never."""
         return self._limit
 
-    def _tokenize(self, texts: list[str]) -> "list[Encoding]":
-        return self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-
     def _mean(self, ids: list[list[int]]) -> Float:
         """Mean of token vectors of each text, 0 for a text without tokens: float32 [n, token width]."""
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-        sums = np.zeros((len(ids), self._table.shape[1]), dtype=np.float32)
-        short = np.flatnonzero((lengths > 0) & (lengths <= LONG_TOKENS))
-        ends = np.cumsum(lengths[short])
-        start = 0
-        while start < len(short):
-            before = ends[start] - lengths[short[start]]
-            stop = max(start + 1, int(np.searchsorted(ends, before + GATHERED_TOKENS, side="right")))
-            rows = short[start:stop]
-            flat = np.fromiter((token for row in rows for token in ids[row]), np.int64, int(ends[stop - 1] - before))
-            sums[rows] = np.add.reduceat(self._rows(flat), ends[start:stop] - lengths[rows] - before, axis=0)
-            start = stop
-        for row in np.flatnonzero(lengths > LONG_TOKENS):
-            sums[row] = self._long_sum(ids[row])
-        counts: Float = np.maximum(lengths, 1).astype(np.float32)
-        return sums / counts[:, None]
-
-    def _long_sum(self, ids: list[int]) -> Float:
-        """Sum of the vectors of one long text, row after row: float32 [token width].
-
-        reduceat adds pairwise, which rounds better than torch's row after row; after thousands of tokens the two differ
-        by more than the 2e-6 that is promised, so long texts are added in torch's order.
-        """
-        total = np.zeros((1, self._table.shape[1]), dtype=np.float32)
-        for at in range(0, len(ids), GATHERED_TOKENS):
-            rows = self._rows(np.array(ids[at : at + GATHERED_TOKENS], dtype=np.int64))
-            total = np.concatenate([total, rows]).sum(axis=0, keepdims=True)
-        return total[0]
-
-    def _rows(self, ids: NDArray[np.int64]) -> Float:
+        flat = np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum()))
         try:
-            return np.take(self._table, ids, axis=0).astype(np.float32, copy=False)
+            return token_means(self._table, flat, lengths)
         except IndexError:
             raise Damaged(
-                f"{self.folder}: the tokenizer gives token {int(ids.max())}, the table has {len(self._table)} rows; "
+                f"{self.folder}: the tokenizer gives token {int(flat.max())}, the table has {len(self._table)} rows; "
                 "tokenizer and weights are of different models"
             ) from None
 
@@ -309,10 +280,11 @@ def unknown_share(tokenizer: "Tokenizer", texts: Iterable[str]) -> float:
     """Share of tokens that a vocabulary does not know, 0..1; 0 for no tokens, and where nothing is unknown to it."""
     unknown_id = _unknown_id(tokenizer)
     unknown = total = 0
+    ids_of_batch = ids_of(tokenizer)
     for batch in _batches(texts, BATCH_ROWS):
-        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-            total += len(encoding.ids)
-            unknown += encoding.ids.count(unknown_id) if unknown_id is not None else 0
+        for ids in ids_of_batch(batch):
+            total += len(ids)
+            unknown += ids.count(unknown_id) if unknown_id is not None else 0
     return unknown / total if total else 0.0
 
 
