@@ -96,7 +96,7 @@ class StaticEncoder:
         self._limit, self._keeps_end = _truncation(self._tokenizer)
         self._tokenizer.no_truncation()  # cut here, on ids, so that what was cut can be counted
         self._ids = ids_of(self._tokenizer)
-        self._table = _token_table(root / "model.safetensors")
+        self._table = np.asarray(_token_table(root / "model.safetensors"))
         self._layers = [_layer(model, entry) for entry in model.modules[1:]]
         self.is_unit = model.modules[-1].kind == "Normalize"
         full = self._full_dimension()

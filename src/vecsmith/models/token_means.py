@@ -14,6 +14,7 @@ __all__ = ["token_means"]
 Float = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
+FEW = 8  # texts that are not worth sorting by length
 SHORT = 64  # tokens; texts of one length up to this are added up together
 GATHERED = 1_024  # token vectors of a step: what stays in the cache of a core
 LONG_GATHERED = 16_384  # token vectors of a long text that are held at once
@@ -31,7 +32,7 @@ def token_means(table: "NDArray[Any]", ids: Rows, lengths: Rows) -> Float:
     starts = np.cumsum(lengths) - lengths
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
-    first, short = np.searchsorted(ordered, (0, SHORT), side="right")
+    first, short = np.searchsorted(ordered, (0, SHORT), side="right").tolist() if len(order) > FEW else (0, 0)
     for length in np.unique(ordered[first:short]).tolist():
         low, high = np.searchsorted(ordered, length, side="left"), np.searchsorted(ordered, length, side="right")
         step = max(1, GATHERED // length)
@@ -40,7 +41,7 @@ def token_means(table: "NDArray[Any]", ids: Rows, lengths: Rows) -> Float:
             places = starts[rows][:, None] + np.arange(length)
             sums[rows] = _gather(table, ids[places]).sum(axis=1)
     for row in order[short:].tolist():
-        sums[row] = _long_sum(table, ids[starts[row] : starts[row] + lengths[row]])
+        sums[row] = _sum(table, ids[starts[row] : starts[row] + lengths[row]])
     counts: Float = np.maximum(lengths, 1).astype(np.float32)
     sums /= counts[:, None]
     return sums
@@ -50,7 +51,7 @@ def _gather(table: "NDArray[Any]", ids: Rows) -> Float:
     return np.take(table, ids, axis=0).astype(np.float32, copy=False)
 
 
-def _long_sum(table: "NDArray[Any]", ids: Rows) -> Float:
+def _sum(table: "NDArray[Any]", ids: Rows) -> Float:
     total = _gather(table, ids[:LONG_GATHERED]).sum(axis=0)
     for at in range(LONG_GATHERED, len(ids), LONG_GATHERED):
         rows = _gather(table, ids[at : at + LONG_GATHERED])
