@@ -19,6 +19,7 @@ VERBS: dict[str, str] = {
     "eval": "Judge models on named tasks, with intervals.",
     "index": "Create, change, check and compact an index.",
     "search": "Search an index.",
+    "parity": "Does another program give this model's vectors, and why not.",
     "doctor": "Say what is wrong here and the command that mends it.",
     "methods": "List the methods and how far each is.",
 }
