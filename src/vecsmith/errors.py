@@ -13,6 +13,7 @@
     ├── Locked                            exit 4
     ├── Damaged                           exit 4
     ├── Diverged(step, dataset, rows)     exit 1
+    ├── ParityFailed(report)              exit 1
     ├── MissingExtra(extra)               exit 5
     └── LimitExceeded                     exit 6   also ValueError
         └── DiskFull(path)                         also OSError
@@ -33,6 +34,7 @@ __all__ = [
     "Locked",
     "MissingExtra",
     "NotEnoughData",
+    "ParityFailed",
     "RecipeError",
     "SchemaError",
     "SpaceMismatch",
@@ -144,6 +146,16 @@ class Diverged(VecsmithError):
 
     def __init__(self, message: str, *, step: int, dataset: str | None = None, rows: Sequence[int] = ()) -> None:
         self.step, self.dataset, self.rows = step, dataset, tuple(rows)
+        super().__init__(message)
+
+
+class ParityFailed(VecsmithError):
+    """An export gives other vectors than its model; `report` has the figures, input by input."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, report: object) -> None:
+        self.report = report
         super().__init__(message)
 
 
