@@ -1,0 +1,180 @@
+"""Packed rows give the vectors and the gradients of padded rows, for every architecture they are used with."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+from transformers import AutoConfig, AutoModel
+
+from vecsmith.models.packed import can_pack, ids_of, pack, packed_attention, packed_forward
+
+LIMIT = 2e-6
+SIZES = {
+    "vocab_size": 120,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 130,
+}
+KINDS = {
+    "bert": {},
+    "roberta": {"pad_token_id": 1},
+    "xlm-roberta": {"pad_token_id": 1},
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
+    "electra": {"embedding_size": 16},
+    "modernbert": {
+        "local_attention": 8, "global_attn_every_n_layers": 2, "pad_token_id": 0,
+        "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2,
+    },
+}  # fmt: skip
+lengths = st.lists(st.integers(1, 40), min_size=1, max_size=12)
+
+
+def build(folder, kind, minilm_folder, *modules, pooling="mean", include_prompt=True, **options):
+    """A SentenceTransformer with random weights, large enough that attention matters, and MiniLM's tokenizer."""
+    from transformers import AutoTokenizer
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **{**SIZES, **KINDS.get(kind, {}), **options})
+    inner = AutoModel.from_config(config)
+    with torch.no_grad():
+        for name, parameter in inner.named_parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(std=0.3)
+            elif "bias" in name:
+                parameter.normal_(std=0.1)
+    inner.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(folder)
+    transformer = Transformer(str(folder), max_seq_length=128)
+    pool = Pooling(32, pooling_mode=pooling, include_prompt=include_prompt)
+    return SentenceTransformer(modules=[transformer, pool, *modules], device="cpu").eval()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, minilm_folder):
+    return {kind: build(tmp_path_factory.mktemp(kind), kind, minilm_folder) for kind in KINDS}
+
+
+def draw_ids(sizes, seed=0):
+    draw = np.random.default_rng(seed)
+    return [draw.integers(5, 120, size=size) for size in sizes]
+
+
+def padded(model, ids, **features):
+    """Every text alone: no padding at all, the plainest reference."""
+    rows = []
+    for each in ids:
+        tokens = torch.from_numpy(each)[None]
+        found = model({"input_ids": tokens, "attention_mask": torch.ones_like(tokens), **features})
+        rows.append(found["sentence_embedding"][0])
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sizes=lengths, seed=st.integers(0, 99))
+def test_packed_vectors_are_those_of_each_text_alone(models, kind, sizes, seed):
+    model, ids = models[kind], draw_ids(sizes, seed)
+    with torch.no_grad():
+        found = packed_forward(model, ids)["sentence_embedding"]
+        expected = padded(model, ids)
+    scale = max(1.0, float(expected.abs().max()))
+    assert (found - expected).abs().max() <= LIMIT * scale
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_that_agree_with_their_padded_selves_are_packed(models, kind):
+    assert can_pack(models[kind])
+    assert models[kind][0].model.config._attn_implementation == "sdpa"  # left as it was
+
+
+def test_a_model_with_its_own_attention_is_not_packed(tmp_path, minilm_folder):
+    assert not can_pack(build(tmp_path, "mpnet", minilm_folder))
+
+
+def test_a_model_whose_positions_go_wrong_is_found_out(tmp_path, minilm_folder, monkeypatch):
+    model = build(tmp_path, "roberta", minilm_folder)
+    monkeypatch.setattr(model[0], "_infer_flatten_position_offset", lambda: 0)
+    assert not can_pack(model)
+
+
+def test_modules_that_read_single_tokens_are_not_packed(tmp_path, minilm_folder):
+    dense = Dense(32, 8, module_input_name="token_embeddings", module_output_name="token_embeddings")
+    assert not can_pack(build(tmp_path, "bert", minilm_folder, dense))
+
+
+@pytest.mark.parametrize("pooling", ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"])
+@pytest.mark.parametrize("prompt_length", [None, 2])
+def test_every_pooling_agrees_with_and_without_the_prompt(tmp_path, minilm_folder, pooling, prompt_length):
+    modules = (Dense(32, 8), Normalize())
+    model = build(tmp_path, "bert", minilm_folder, *modules, pooling=pooling, include_prompt=prompt_length is None)
+    ids = draw_ids([3, 9, 9, 4, 17, 3])
+    extra = {} if prompt_length is None else {"prompt_length": prompt_length}
+    with torch.no_grad():
+        found = packed_forward(model, ids, prompt_length=prompt_length)["sentence_embedding"]
+        assert (found - padded(model, ids, **extra)).abs().max() <= LIMIT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_each_text_alone(models, kind):
+    model, ids = models[kind], draw_ids([5, 30, 5, 2, 12, 12])
+    weights = torch.randn(len(ids), 32, generator=torch.Generator().manual_seed(1))
+    grads = []
+    for run in (lambda: packed_forward(model, ids)["sentence_embedding"], lambda: padded(model, ids)):
+        model.zero_grad()
+        (run() * weights).sum().backward()
+        grads.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+    assert grads[0].keys() == grads[1].keys()
+    assert grads[0]
+    for name, expected in grads[1].items():
+        assert (grads[0][name] - expected).abs().max() <= 2e-5 * max(1.0, float(expected.abs().max())), name
+
+
+def test_dropout_acts_in_training_mode_and_not_otherwise(tmp_path, minilm_folder):
+    model, ids = build(tmp_path, "bert", minilm_folder), draw_ids([4, 4, 9])
+    once, again = (packed_forward(model.train(), ids)["sentence_embedding"] for _ in range(2))
+    assert not torch.allclose(once, again)
+    once, again = (packed_forward(model.eval(), ids)["sentence_embedding"] for _ in range(2))
+    assert torch.equal(once, again)
+
+
+def test_padded_features_give_back_their_ids(minilm_folder):
+    model = SentenceTransformer(str(minilm_folder), device="cpu")
+    features = model.preprocess(["one", "a longer text about rivers", ""])
+    ids = ids_of(features)
+    assert [len(each) for each in ids] == features["attention_mask"].sum(dim=1).tolist()
+    with torch.no_grad():
+        found = packed_forward(model, ids)["sentence_embedding"]
+        assert (found - model(features)["sentence_embedding"]).abs().max() <= LIMIT
+
+
+def test_another_thread_without_a_pack_is_not_touched(models):
+    import threading
+
+    model, ids = models["bert"], draw_ids([6, 3, 8])
+    expected, found = padded(model, ids), []
+    with packed_attention(model[0], pack(ids)):
+        worker = threading.Thread(target=lambda: found.append(padded(model, ids)))
+        worker.start()
+        worker.join()
+    assert torch.allclose(found[0], expected, atol=LIMIT)
+
+
+def test_a_pack_keeps_every_token_and_restarts_positions():
+    ids = [[7, 8, 9], [5], [3, 4, 6]]
+    packed = pack(ids, first_position=2)
+    assert packed.input_ids.tolist() == [[5, 7, 8, 9, 3, 4, 6]]
+    assert packed.position_ids.tolist() == [[2, 2, 3, 4, 2, 3, 4]]
+    assert packed.ends.tolist() == [0, 1, 4, 7]
+    assert packed.runs == ((0, 1, 1), (1, 2, 3))
+    assert packed.places.tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize("ids", [[], [[1], []]])
+def test_a_pack_of_nothing_is_refused(ids):
+    with pytest.raises(ValueError, match="one token or more"):
+        pack(ids)
