@@ -83,6 +83,8 @@ def test_all_fields_of_a_record_come_back():
         "split": "dev",
         "instruction_query": "Find",
         "instruction_document": "Given",
+        "id": "q1",
+        "grades": [2.0],
     }
     with Dataset.build(name="x") as builder:
         builder.add_record(query="q", positives=["p"], negatives=["n"], **fields)

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -75,13 +76,12 @@ def _texts(source: str, column: str | None) -> Iterator[str]:
 
     if source == "-":
         return _lines(None)
-    from vecsmith.data.readers.table_formats import FORMATS
+    from vecsmith.data.readers.table_formats import table_format
 
     path = Path(source)
     if not path.is_file():
         raise DataError("no such file; INPUT is a .txt, a table, or - for stdin", file=source)
-    kind = Path(path.name.lower().removesuffix(".gz")).suffix
-    if kind in FORMATS:
+    if table_format(path) is not None:
         if column is None:
             raise UsageError(f"{source} is a table; name the column to encode: --column NAME")
         return _cells(path, column)
@@ -92,13 +92,10 @@ def _texts(source: str, column: str | None) -> Iterator[str]:
 
 def _lines(path: Path | None) -> Iterator[str]:
     """Lines without their line end; an empty line is an input too, so that rows stay aligned with lines."""
-    import gzip
-
+    from vecsmith.data.readers.table_lines import open_bytes
     from vecsmith.errors import DataError
 
-    opened = gzip.open if path is not None and path.name.endswith(".gz") else open
-    stream = sys.stdin.buffer if path is None else opened(path, "rb")
-    with stream:
+    with nullcontext((sys.stdin.buffer, None)) if path is None else open_bytes(path) as (stream, _):
         for row, line in enumerate(stream, start=1):
             try:
                 yield line.decode("utf-8").rstrip("\r\n")
@@ -114,11 +111,10 @@ def _cells(path: Path, column: str) -> Iterator[str]:
     """One column of a table; an empty or missing cell is an error, since its row would have no text."""
     import difflib
 
-    from vecsmith.data.readers.table_formats import format_of, read_delimited, read_json_lines, read_parquet
+    from vecsmith.data.readers.rows import open_rows
     from vecsmith.errors import DataError
 
-    readers = {"csv": read_delimited, "tsv": read_delimited, "jsonl": read_json_lines, "parquet": read_parquet}
-    for row, cells in readers[format_of(path)](path):
+    for row, cells in open_rows(path):
         value = cells.get(column)
         if column not in cells:
             near = difflib.get_close_matches(column, cells, n=1)

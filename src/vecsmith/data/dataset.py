@@ -16,7 +16,15 @@ import pyarrow.compute as pc
 
 from vecsmith.atomic import new_folder, recover_folder, write_json
 from vecsmith.data.fingerprint import fingerprint_tables
-from vecsmith.data.layout import DESCRIPTION, DOCUMENT_COLUMNS, FORMAT, VERSION, arrow_file, map_table
+from vecsmith.data.layout import (
+    DESCRIPTION,
+    DOCUMENT_COLUMNS,
+    FORMAT,
+    LATER_RECORD_COLUMNS,
+    VERSION,
+    arrow_file,
+    map_table,
+)
 from vecsmith.errors import Damaged, DataError
 
 if TYPE_CHECKING:
@@ -223,15 +231,17 @@ class Dataset:
     def fingerprint(self) -> str:
         """32 hex digits of what is in it: independent of name, folder and how tables are cut into chunks."""
         if self._fingerprint is None:
-            self._fingerprint = fingerprint_tables(
-                self.inputs.select(["content"]), self._documents, self.records.drop_columns(["dataset"])
-            )
+            left_out = [name for name in LATER_RECORD_COLUMNS if name in self.records.column_names]
+            left_out = [name for name in left_out if self.records[name].null_count == self.records.num_rows]
+            records = self.records.drop_columns(["dataset", *left_out])
+            self._fingerprint = fingerprint_tables(self.inputs.select(["content"]), self._documents, records)
         return self._fingerprint
 
     def judgements(self) -> Judgements:
         """Queries of the retrieval records, and the documents whose input is one of their positives.
 
-        Relevance is the record's score of that positive, 1.0 where it has none; the highest where records repeat.
+        Relevance is the grade that a judge gave that positive, else its score, else 1.0; the highest where records
+        repeat.
         """
         from vecsmith.data.judgements import judgements_of
 

@@ -106,6 +106,7 @@ class DatasetBuilder:
         split: str | None = None,
         *,
         origin: tuple[str, int] | None = None,
+        keep_first: bool = False,
     ) -> int:
         """A document; returns its number among those added.
 
@@ -113,6 +114,7 @@ class DatasetBuilder:
                       has only text); documents that agree in all of these are one
         attributes    text, int, float, bool, date, datetime, list or set of text; None is null
         origin        (file, row) for messages
+        keep_first    an id that was there before leaves this document out, where it would be an error
         raises        DataError: empty text; an attribute named as a column of ours; and, when the block is full, an id
                       that was there before (both places are named)
         """
@@ -124,7 +126,7 @@ class DatasetBuilder:
         if id is not None and (not id or not _is_unicode(id)):
             raise DataError(f"{id!r} is no document id; it needs text that UTF-8 can hold", file=file, row=row)
         name = id if id is not None else _id_of(self._digests[place], attributes, group)
-        self._waiting.append(_Waiting(name, id is not None, place, group, split, attributes))
+        self._waiting.append(_Waiting(name, id is not None and not keep_first, place, group, split, attributes))
         self._origins.wait(file, row)
         self._added += 1
         self._flush_if_full()
@@ -145,11 +147,15 @@ class DatasetBuilder:
         split: str | None = None,
         instruction_query: str | None = None,
         instruction_document: str | None = None,
+        id: str | None = None,
+        grades: Sequence[float] | None = None,
         origin: tuple[str, int] | None = None,
     ) -> None:
         """A record; `layout.RECORDS` lists its fields.
 
         scores            0..1, for positives, then negatives; teacher_scores likewise, any finite number
+        grades            of the positives, as a judge gave them (qrels: 1, 2, 3); what judging counts by
+        id                what the source calls the query
         raises            DataError: empty text, unknown kind, scores of another length, not finite or outside 0..1;
                           a weight below 0
         """
@@ -161,6 +167,7 @@ class DatasetBuilder:
         count = len(positives) + len(negatives)
         _check_scores(scores, count, 0.0, 1.0, "scores", file, row)
         _check_scores(teacher_scores, count, -math.inf, math.inf, "teacher_scores", file, row)
+        _check_scores(grades, len(positives), 0.0, math.inf, "grades", file, row)
         self._records.add(
             self._refer(query, "query", file, row),
             [self._refer(text, "positive", file, row) for text in positives],
@@ -174,6 +181,8 @@ class DatasetBuilder:
             instruction_document=instruction_document,
             kind=kind,
             split=split,
+            id=id,
+            grades=grades,
         )
         self._flush_if_full()
 
@@ -322,9 +331,8 @@ def _check_scores(
     if scores is None:
         return
     if len(scores) != count:
-        raise DataError(
-            f"{len(scores)} {name} for {count} positives and negatives; give one for each", file=file, row=row
-        )
+        whom = "positives" if name == "grades" else "positives and negatives"
+        raise DataError(f"{len(scores)} {name} for {count} {whom}; give one for each", file=file, row=row)
     for score in scores:
         if not math.isfinite(score):
             raise DataError(f"{name} holds {score}; a score is a finite number. Drop such rows", file=file, row=row)

@@ -33,7 +33,7 @@ class DocumentTable:
         """Attributes in this order; their text, and that of later ones, may be read as `readings`."""
         self._readings = tuple(readings)
         for name in names:
-            self.columns[name] = Column(readings)
+            self.columns.setdefault(name, Column(readings))
 
     def add(
         self,

@@ -17,11 +17,12 @@ def judgements_of(dataset: Dataset) -> Judgements:
     records = dataset.records.filter(pc.equal(dataset.records["kind"], "retrieval"))
     numbers: dict[int, int] = {}
     relevance: dict[int, dict[str, float]] = {}
+    judged = records["grades"].to_pylist() if "grades" in records.column_names else [None] * records.num_rows
     columns = (records[name].to_pylist() for name in ("query", "positives", "scores"))
-    for query, positives, scores in zip(*columns, strict=True):
+    for query, positives, scores, given in zip(*columns, judged, strict=True):
         grades = relevance.setdefault(numbers.setdefault(query, len(numbers)), {})
         for place, positive in enumerate(positives):
-            score = 1.0 if scores is None else scores[place]
+            score = given[place] if given is not None else 1.0 if scores is None else scores[place]
             if not score > 0:
                 continue
             first, last = np.searchsorted(carried, positive), np.searchsorted(carried, positive, side="right")

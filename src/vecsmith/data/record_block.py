@@ -11,6 +11,7 @@ from vecsmith.data.layout import RECORDS
 __all__ = ["RecordBlock"]
 
 _PLAIN = ("scores", "teacher_scores", "label", "group", "instruction_query", "instruction_document", "kind", "split")
+_PLAIN += ("id", "grades")  # type: ignore[assignment]
 
 
 class RecordBlock:

@@ -9,6 +9,7 @@ from vecsmith.data.inputs import content_id
 from vecsmith.data.pairs.columns import column_pair
 from vecsmith.data.pairs.pretext import sentence_pair
 from vecsmith.data.readers.found import Found
+from vecsmith.data.readers.splits import side_of
 from vecsmith.data.readers.tables import Table, TableRow
 from vecsmith.data.split import split_of
 from vecsmith.data.units import SHARES, Unit
@@ -16,7 +17,6 @@ from vecsmith.data.units import SHARES, Unit
 __all__ = ["cuts", "table_manifest", "table_units"]
 
 TITLES = {"title", "heading", "headline", "name", "subject"}
-SIDES = {"training": "train", "validation": "dev", "valid": "dev", "val": "dev", "development": "dev", "eval": "dev"}
 
 
 def table_units(table: Table, *, limit: int | None, seed: int, found: Found) -> Iterator[Unit]:
@@ -55,7 +55,7 @@ def _unit(table: Table, row: TableRow, number: int, text: str, seed: int) -> Uni
         pair = sentence_pair(text, seed=seed)
     else:
         pair = column_pair(row.query, text) if row.score is None or row.score > 0 else None
-    side = SIDES.get(row.split.lower(), row.split.lower()) if row.split else None
+    side = side_of(row.split.lower()) if row.split else None
     # Without an id, equal documents are one, named by their content; but what is cut has two contents, so it needs one.
     name = row.id or (f"{table.path.name}#{row.row}" if cuts(table) else None)
     return Unit(

@@ -8,7 +8,7 @@ from typing import Any
 
 import xxhash
 
-from vecsmith.data.readers.table_formats import read_delimited, read_json_lines
+from vecsmith.data.readers.beir import one_of, read_judgements, read_texts
 from vecsmith.data.readers.tables import TableRow, read_table
 from vecsmith.errors import DataError, NotEnoughData
 from vecsmith.evaluation.tasks import Task
@@ -120,13 +120,11 @@ def read_beir(folder: Path, split: str) -> Retrieval:
 
     raises   DataError: a file missing, an id twice, a judgement of an unknown query
     """
-    corpus, queries = _one_of(folder, "corpus.jsonl"), _one_of(folder, "queries.jsonl")
-    documents = _by_id(corpus, lambda cells: f"{cells.get('title') or ''} {cells.get('text') or ''}".strip())
-    texts = _by_id(queries, lambda cells: str(cells.get("text") or ""))
+    corpus, queries = one_of(folder, "corpus.jsonl"), one_of(folder, "queries.jsonl")
+    documents, texts = _by_id(corpus, titles=True), _by_id(queries, titles=False)
     grades: dict[str, dict[str, float]] = {}
-    file = _one_of(folder / "qrels", f"{split}.tsv")
-    for row, cells in read_delimited(file, delimiter="\t", quoting=False):
-        query, document, gain = _judgement(list(cells.values()), file, row)
+    file = one_of(folder / "qrels", f"{split}.tsv")
+    for row, query, document, gain in read_judgements(file):
         if query not in texts:
             raise DataError(f'judges the query "{query}", which {queries.name} lacks', file=file, row=row)
         grades.setdefault(query, {})[document] = gain
@@ -135,32 +133,14 @@ def read_beir(folder: Path, split: str) -> Retrieval:
     return Retrieval(ids, [texts[query] for query in ids], list(documents), list(documents.values()), relevance)
 
 
-def _judgement(cells: list[str], file: Path, row: int) -> tuple[str, str, float]:
-    """Query id, document id and gain of a line with three columns, or four as trec_eval has them."""
-    if len(cells) == 4:
-        cells = [cells[0], *cells[2:]]
-    try:
-        query, document, gain = cells
-        return query, document, float(gain)
-    except ValueError as error:
-        raise DataError(f"{cells!r:.80} is no judgement: query, document, relevance", file=file, row=row) from error
-
-
-def _one_of(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise DataError(f"no {name} and no {name}.gz; a retrieval task is a folder in the layout of BEIR", file=folder)
-
-
-def _by_id(file: Path, text_of: Any) -> dict[str, str]:
+def _by_id(file: Path, *, titles: bool) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for row, cells in read_json_lines(file):
-        identifier = str(cells.get("_id", cells.get("id", "")))
-        if not identifier or identifier in texts:
-            fault = f'the id "{identifier}" stands twice' if identifier else 'no "_id"'
-            raise DataError(f"{fault}; judgements need one text per id", file=file, row=row)
-        texts[identifier] = text_of(cells)
+    for each in read_texts((file,), titles=titles):
+        if each.id in texts:
+            raise DataError(
+                f'the id "{each.id}" stands twice; judgements need one text per id', file=file, row=each.row
+            )
+        texts[each.id] = each.text
     return texts
 
 

@@ -208,7 +208,7 @@ def test_a_misspelt_file_name_finds_its_neighbour(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("t.json", "one object per line"), ("t.xlsx", r"known: \.csv, \.tsv"), ("t", "no table format")]
+    ("name", "words"), [("t.json5", "no table format"), ("t.xlsx", r"known: \.csv, \.tsv"), ("t", "no table format")]
 )
 def test_an_unknown_ending_names_those_that_are_known(tmp_path, name, words):
     with pytest.raises(DataError, match=words):

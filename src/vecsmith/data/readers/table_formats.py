@@ -8,15 +8,16 @@ import csv
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from vecsmith.data.readers.table_lines import check_file, open_bytes, read_lines
+from vecsmith.data.readers.unpacking import ENDINGS, unpacked_name
 from vecsmith.errors import DataError
 
-__all__ = ["FORMATS", "Cells", "format_of", "read_delimited", "read_json_lines", "read_parquet"]
+__all__ = ["FORMATS", "Cells", "Told", "format_of", "read_delimited", "read_json_lines", "read_parquet", "table_format"]
 
 Cells = tuple[int, dict[str, Any]]
 Told = Callable[[int], None] | None
@@ -27,6 +28,7 @@ FORMATS = {
     ".tab": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
@@ -34,24 +36,37 @@ LONGEST_CELL = 64 << 20
 SAMPLE = 1000  # lines
 
 
+def table_format(path: Path) -> str | None:
+    """The format that the ending of a name stands for, whatever way the file is packed; None: it stands for none."""
+    return FORMATS.get(Path(unpacked_name(path.name)).suffix.lower())
+
+
 def format_of(path: Path) -> str:
-    """csv, tsv, jsonl or parquet, by the ending of the name (before .gz). DataError: none of them."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
-    if ending not in FORMATS:
-        hint = "write one object per line and call it .jsonl" if ending == ".json" else 'or say which: format="tsv"'
-        raise DataError(f'"{ending}" is no table format; known: {", ".join(FORMATS)}, each also .gz; {hint}', file=path)
-    return FORMATS[ending]
+    """`table_format`. DataError: the name says none."""
+    if (format := table_format(path)) is not None:
+        return format
+    ending = Path(unpacked_name(path.name)).suffix.lower()
+    raise DataError(
+        f'"{ending}" is no table format; known: {", ".join(FORMATS)}, each also packed ({" ".join(ENDINGS)}); '
+        'or say which: format="tsv"',
+        file=path,
+    )
 
 
 def read_delimited(
-    path: Path, *, delimiter: str | None = None, quoting: bool | None = None, told: Told = None
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    quoting: bool | None = None,
+    header: Sequence[str] | bool = True,
+    told: Told = None,
 ) -> Iterator[Cells]:
     """Rows of csv or tsv; the first line names the columns.
 
     delimiter    None: tab for .tsv; for .csv the comma, or what the header has instead of it (semicolon, tab, bar)
     quoting      whether "..." encloses cells that may hold delimiters and line ends. None: yes for csv; for tsv only
                  where the first 1,000 lines cannot be read otherwise, since quotes in tsv are mostly plain characters
+    header       names of the columns of a file whose first line is a row; False: they are called "1", "2", ...
     raises       DataError: ragged row (its number, cells found and expected), a quote that never ends, a column name
                  that is missing or stands twice
     """
@@ -59,17 +74,23 @@ def read_delimited(
     lines = read_lines(path, told, header=1)
     sample = list(islice(lines, SAMPLE))
     if delimiter is None:
-        delimiter = "\t" if format_of(path) == "tsv" else _delimiter(sample[0] if sample else "")
+        delimiter = "\t" if table_format(path) == "tsv" else _delimiter(sample[0] if sample else "")
     if quoting is None:
         quoting = delimiter != "\t" or _needs_quoting(sample, delimiter)
     rows = _quoted if quoting else _plain
     stream = rows(chain(sample, lines), delimiter, path)
-    _, header = next(stream, (0, []))
-    _check_header(header, path)
+    first = next(stream, (0, []))
+    names = first[1] if header is True else list(header or map(str, range(1, len(first[1]) + 1)))
+    is_spaced = quoting and len(names) > 1 and all(name.startswith(" ") for name in names[1:])
+    if is_spaced:  # ", " parts the cells
+        names = [name.strip() for name in names]
+    _check_header(names, path)
+    if header is not True:
+        stream = ((number + 1, cells) for number, cells in chain([first], stream))
     for row, cells in stream:
-        if len(cells) != len(header):
-            raise _ragged(cells, header, row, quoting, path)
-        yield row, dict(zip(header, cells, strict=True))
+        if len(cells) != len(names):
+            raise _ragged(cells, names, row, quoting, path)
+        yield row, dict(zip(names, (cell.strip() for cell in cells) if is_spaced else cells, strict=True))
 
 
 def _delimiter(header: str) -> str:
@@ -179,20 +200,22 @@ def read_parquet(path: Path, *, told: Told = None) -> Iterator[Cells]:
     check_file(path)
     with tempfile.TemporaryDirectory() as folder:
         plain = path
-        if path.suffix == ".gz":
+        if path.suffix.lower() in ENDINGS:
             plain = Path(folder) / "table.parquet"
             with open_bytes(path) as (packed, _), open(plain, "wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked)
+        row = 0
+        size = path.stat().st_size
         try:
-            file = pq.ParquetFile(plain, memory_map=True, pre_buffer=False)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"no parquet file ({error}). Fetch or write it again", file=path) from error
-        with file:
-            row = 0
-            size = path.stat().st_size
-            for block in file.iter_batches(batch_size=4096, use_threads=False):
-                for cells in block.to_pylist():
-                    row += 1
-                    yield row, cells
-                if told is not None:
-                    told(size * block.num_rows // max(1, file.metadata.num_rows))
+            with pq.ParquetFile(plain, memory_map=True, pre_buffer=False) as file:
+                for block in file.iter_batches(batch_size=4096, use_threads=False):
+                    block.validate(full=True)
+                    for cells in block.to_pylist():
+                        row += 1
+                        yield row, cells
+                    if told is not None:
+                        told(size * block.num_rows // max(1, file.metadata.num_rows))
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            raise DataError(
+                f"no parquet file that can be read ({error}). Fetch or write it again", file=path
+            ) from error

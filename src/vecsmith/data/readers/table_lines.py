@@ -1,13 +1,12 @@
-"""Lines of a text file, plain or gzip, as they stream: UTF-8, cut at line feeds only, every fault with its place."""
+"""Lines of a text file, plain or packed, as they stream: UTF-8, cut at line feeds only, every fault with its place."""
 
 import difflib
-import gzip
 import io
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vecsmith.data.readers.unpacking import ENDINGS, packing_of, unpacked
 from vecsmith.errors import DataError, LimitExceeded
 
 __all__ = ["check_file", "open_bytes", "read_lines"]
@@ -15,7 +14,6 @@ __all__ = ["check_file", "open_bytes", "read_lines"]
 LONGEST_LINE = 64 << 20  # bytes
 LOOK = 4096
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-GZIP = b"\x1f\x8b"
 BINARY = {
     b"PAR1": "a parquet file; name it .parquet",
     b"PK\x03\x04": "a zip archive (or a spreadsheet); unpack it, or save the sheet as csv",
@@ -43,21 +41,18 @@ def check_file(path: Path) -> None:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int]]]:
-    """The bytes of a file, unpacked where it is gzip, and a function that says how far the packed file has been read.
+    """The bytes of a file, unpacked where it is packed, and a function that says how far the packed file has been read.
 
-    raises    DataError: a gzip file that is cut or damaged
+    raises    DataError: a packed file that is cut or damaged, or a name that promises one where there is none
+              LimitExceeded: see `unpacking.py`
     """
     with open(path, "rb") as raw:
-        packed = raw.peek(2)[:2] == GZIP
-        if not packed and path.suffix == ".gz":
-            raise DataError("the name ends in .gz, but this is no gzip file. Rename it, or pack it again", file=path)
-        try:
-            if packed:
-                yield io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 18), raw.tell
-            else:
-                yield raw, raw.tell
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"damaged gzip file ({error}). Fetch or pack it again", file=path) from error
+        packing = packing_of(raw.peek(10)[:10])
+        ending = path.suffix.lower()
+        if ending in ENDINGS and packing != ENDINGS[ending]:
+            found = f"a {packing} file" if packing else f"no {ENDINGS[ending]} file"
+            raise DataError(f"the name ends in {ending}, but this is {found}. Rename it, or pack it again", file=path)
+        yield (raw if packing is None else unpacked(raw, packing, path)), raw.tell
 
 
 def read_lines(path: Path, told: Callable[[int], None] | None = None, *, header: int = 0) -> Iterator[str]:

@@ -21,20 +21,20 @@ WHOLE_ROW = "*"
 
 @dataclass(frozen=True)
 class Join:
-    """Cells of another table, by columns `on` that both have; `path` is relative to the table's own folder."""
+    """Cells of another table, found `by` columns that both have; `path` is relative to the table's own folder."""
 
     path: str
-    on: tuple[str, ...]
+    by: tuple[str, ...]
 
     @classmethod
     def of(cls, value: "Join | Mapping[str, Any] | None") -> "Join | None":
-        """From {"path": ..., "on": column or columns}. UsageError: other keys."""
+        """From {"path": ..., "by": column or columns}. UsageError: other keys."""
         if value is None or isinstance(value, Join):
             return value
-        if set(value) != {"path", "on"}:
-            raise UsageError(f"join is {dict(value)}; it needs the keys path and on, and no other")
-        on = value["on"]
-        return cls(str(value["path"]), (on,) if isinstance(on, str) else tuple(on))
+        if set(value) != {"path", "by"}:
+            raise UsageError(f"join is {dict(value)}; it needs the keys path and by, and no other")
+        by = value["by"]
+        return cls(str(value["path"]), (by,) if isinstance(by, str) else tuple(by))
 
 
 @dataclass
@@ -182,19 +182,19 @@ def _unfold(cells: dict[str, Any], name: str, path: Path, row: int) -> Iterable[
 def _partners(join: Join, other: Path, open_other: Callable[[Path], Iterator[Cells]]) -> dict[tuple[str, ...], Any]:
     found: dict[tuple[str, ...], Any] = {}
     for row, cells in open_other(other):
-        key = tuple(str(_named(cells, name, other, row)) for name in join.on)
+        key = tuple(str(_named(cells, name, other, row)) for name in join.by)
         if key in found:
-            raise DataError(f"a second row for {dict(zip(join.on, key, strict=True))}", file=other, row=row)
-        found[key] = {name: cell for name, cell in cells.items() if name not in join.on}
+            raise DataError(f"a second row for {dict(zip(join.by, key, strict=True))}", file=other, row=row)
+        found[key] = {name: cell for name, cell in cells.items() if name not in join.by}
     return found
 
 
 def _partner(
     cells: Mapping[str, Any], join: Join, partners: Mapping[tuple[str, ...], Any], path: Path, row: int
 ) -> Mapping[str, Any]:
-    key = tuple(str(_named(cells, name, path, row)) for name in join.on)
+    key = tuple(str(_named(cells, name, path, row)) for name in join.by)
     if key not in partners:
-        named = ", ".join(f"{name} {value}" for name, value in zip(join.on, key, strict=True))
+        named = ", ".join(f"{name} {value}" for name, value in zip(join.by, key, strict=True))
         raise DataError(f"{join.path} has no row with {named}", file=path, row=row)
     partner: Mapping[str, Any] = partners[key]
     if both := sorted(partner.keys() & cells.keys()):

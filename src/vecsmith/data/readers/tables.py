@@ -7,15 +7,17 @@ memory.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vecsmith.data.readers.rows import open_rows
 from vecsmith.data.readers.table_columns import Columns, resolve_columns, with_later
-from vecsmith.data.readers.table_formats import SAMPLE, Cells, format_of, read_delimited, read_json_lines, read_parquet
+from vecsmith.data.readers.table_formats import SAMPLE, format_of
+from vecsmith.data.readers.table_shape import Join, Shape, is_template
 from vecsmith.errors import DataError, UsageError
 from vecsmith.progress import SILENT, Progress
 
@@ -26,6 +28,7 @@ __all__ = ["Table", "TableRow", "read_table"]
 
 READINGS: dict[str, tuple[str, ...]] = {"csv": ("int", "float", "bool", "time"), "jsonl": ("time",), "parquet": ()}
 READINGS["tsv"] = READINGS["csv"]
+READINGS |= dict.fromkeys(("json", "lines", "lists", "counted_blocks"), READINGS["jsonl"])
 SCALARS = (str, int, float, bool, date, type(None))
 ON_EMPTY = ("error", "skip")
 
@@ -71,7 +74,7 @@ class Table:
         self.skipped = self.without_query = 0
         with self._progress.task(f"reading {self.path.name}", total=self.path.stat().st_size, unit="B") as task:
             columns = self.columns
-            for row, cells in _cells(self.path, self.format, self._options, task.advance):
+            for row, cells in open_rows(self.path, self.format, told=task.advance, **self._options):
                 if not cells.keys() <= columns.known:
                     columns = with_later(columns, cells.keys() - columns.known, file=self.path, row=row)
                 if (result := self._row(row, cells, columns)) is not None:
@@ -203,14 +206,17 @@ class Table:
         class, plain: one record and one document per text.
         """
         builder.declare_attributes(self.columns.attributes, readings=self.readings)
-        with_documents = self.kind not in ("pair", "scored") or bool(self.columns.id or self.columns.attributes)
         for row in self:
-            origin = (str(self.path), row.row)
-            if with_documents:
-                for number, text in enumerate(row.documents):
-                    id = row.id if number == 0 or row.id is None else f"{row.id}#{number}"
-                    builder.add_document(id, text, row.attributes, row.group, row.split, origin=origin)
-            self._write_record(builder, row, origin)
+            self.write_row(builder, row)
+
+    def write_row(self, builder: "DatasetBuilder", row: TableRow) -> None:
+        """One row as its documents and its record; the attributes have been declared."""
+        origin = (str(self.path), row.row)
+        if self.kind not in ("pair", "scored") or self.columns.id or self.columns.attributes:
+            for number, text in enumerate(row.documents):
+                id = row.id if number == 0 or row.id is None else f"{row.id}#{number}"
+                builder.add_document(id, text, row.attributes, row.group, row.split, origin=origin)
+        self._write_record(builder, row, origin)
 
     def _write_record(self, builder: "DatasetBuilder", row: TableRow, origin: tuple[str, int]) -> None:
         same: dict[str, Any] = {"group": row.group, "split": row.split, "weight": row.weight, "kind": self.kind}
@@ -251,20 +257,27 @@ def read_table(
     format: str | None = None,
     delimiter: str | None = None,
     quoting: bool | None = None,
+    header: Sequence[str] | bool = True,
+    where: Mapping[str, Any] | None = None,
+    unless: Mapping[str, Any] | None = None,
+    each: str | None = None,
+    join: Mapping[str, Any] | None = None,
     score_range: tuple[float, float] = (0.0, 1.0),
     on_empty: str = "error",
     progress: Progress = SILENT,
 ) -> Table:
     """Open a table; its columns are settled by its first 1,000 rows, its rows are read when you iterate.
 
-    query ... weight    columns; what is not named is recognised (`table_columns.KNOWN`)
+    query ... weight    columns; what is not named is recognised (`table_columns.KNOWN`). Also a text with columns in
+                        it, "{title}. {abstract}", "{*}" for the whole row: see `table_shape.fill`
     attributes          columns kept for filters; "*": all that have no other part
     ignore              columns left out; "*": all that have no other part
     kind                what records are; None: class with a label and no query, plain without both, scored with a
                         score or a numeric label, pair for two sides of one kind (sentence1, sentence2), else retrieval;
                         a pair of texts with a label in words needs it
     format              csv, tsv, jsonl or parquet where the name does not say it
-    delimiter, quoting  see `read_delimited`
+    delimiter, quoting, header    see `read_delimited`
+    where, unless, each, join     rows left out, lists unfolded, another table's cells: see `table_shape.Shape`
     score_range         the scale of the scores, brought to 0..1
     on_empty            "error", or "skip": rows without a document are left out, rows without a query keep their
                         document; both are counted
@@ -276,13 +289,23 @@ def read_table(
     if not score_range[0] < score_range[1]:
         raise UsageError(f"score_range is {score_range}; the first must be below the second")
     format = format or format_of(path)
-    options = {"delimiter": delimiter, "quoting": quoting} if format in ("csv", "tsv") else {}
+    options: dict[str, Any] = {}
+    if format in ("csv", "tsv"):
+        options = {"delimiter": delimiter, "quoting": quoting, "header": header}
     if format == "tsv" and delimiter is None:
         options["delimiter"] = "\t"
-    sample = [cells for _, cells in islice(_cells(path, format, options, None), SAMPLE)]
+    parts = {"query": query, "document": document, "group": group, "id": id, "score": score, "label": label}
+    options["shape"] = Shape(
+        templates=tuple(dict.fromkeys(name for name in parts.values() if is_template(name))),  # type: ignore[misc]
+        where=where or {},
+        unless=unless or {},
+        each=each,
+        join=Join.of(join),
+        kept=frozenset(_named(*parts.values(), attributes, negatives, split, weight)),
+    )
+    sample = [cells for _, cells in islice(open_rows(path, format, **options), SAMPLE)]
     if not sample:
         raise DataError("a header but no rows" if format in ("csv", "tsv") else "no rows", file=path)
-    parts = {"query": query, "document": document, "group": group, "id": id, "score": score, "label": label}
     columns = resolve_columns(
         (name for cells in sample for name in cells),
         file=path,
@@ -314,12 +337,10 @@ def read_table(
     )
 
 
-def _cells(path: Path, format: str, options: dict[str, Any], told: Any) -> Iterator[Cells]:
-    readers: dict[str, Any] = {"csv": read_delimited, "tsv": read_delimited, "jsonl": read_json_lines}
-    readers["parquet"] = read_parquet
-    if format not in readers:
-        raise UsageError(f'format is "{format}"; known: {", ".join(readers)}')
-    return readers[format](path, told=told, **options)
+def _named(*parts: Sequence[str] | str | None) -> Iterator[str]:
+    """The column names in some arguments of `read_table`."""
+    for part in parts:
+        yield from [part] if isinstance(part, str) else part or ()
 
 
 def _kind(columns: Columns, label_is_score: bool) -> str:
