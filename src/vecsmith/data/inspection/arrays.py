@@ -134,17 +134,18 @@ def _flat(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _grades(records: pa.Table, positive_owners: np.ndarray) -> np.ndarray:
-    """Scores of the positives: the first ones of each record's list, which goes on with its negatives."""
+    """Of each positive the grade that a judge gave, else its score: the first ones of a list that goes on with the
+    scores of the negatives."""
     grades = np.full(len(positive_owners), np.nan)
-    column = records["scores"]
-    if column.null_count == len(column):
-        return grades
-    owners, values = _flat(column)
-    place = np.arange(len(owners)) - np.searchsorted(owners, owners)
-    counts = np.bincount(positive_owners, minlength=len(column))
+    counts = np.bincount(positive_owners, minlength=len(records))
     starts = np.cumsum(counts) - counts
-    inside = place < counts[owners]
-    grades[starts[owners[inside]] + place[inside]] = values[inside]
+    for name in ("scores", "grades"):
+        if name not in records.column_names or not _has_any(records[name]):
+            continue
+        owners, values = _flat(records[name])
+        place = np.arange(len(owners)) - np.searchsorted(owners, owners)
+        inside = place < counts[owners]
+        grades[starts[owners[inside]] + place[inside]] = values[inside]
     return grades
 
 

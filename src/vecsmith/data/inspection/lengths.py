@@ -49,7 +49,8 @@ def quantiles(values: np.ndarray) -> Quantiles:
     2.0
     """
     cuts = np.quantile(values, [0, 0.05, 0.5, 0.95, 0.99, 1], method="inverted_cdf").tolist()
-    return Quantiles(*(float(cut) for cut in cuts), float(np.mean(values)))
+    least, p5, median, p95, p99, greatest = map(float, cuts)
+    return Quantiles(least, p5, median, p95, p99, greatest, float(np.mean(values)))
 
 
 def sample_rows(rows: np.ndarray, keys: np.ndarray, most: int = SAMPLE) -> np.ndarray:

@@ -77,7 +77,8 @@ def text_facts(batches: Iterable[Sequence[str]]) -> TextFacts:
         np.concatenate([part[place] for part in parts]) if parts else np.zeros(0, kind)
         for place, kind in enumerate(kinds)
     ]
-    return TextFacts(*columns, letters)
+    characters, near, signs, script, is_mixed = columns
+    return TextFacts(characters, near, signs, script, is_mixed, letters)
 
 
 def _signs(texts: Sequence[str], counts: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ together. What a table's own form does not give, so that no file has to be conve
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class Shape:
     join             see `Join`; a row without a partner is an error
     templates        texts with {columns}: a cell of that name is added, the columns in it are taken away unless kept
     kept             columns that stay though a template uses them
+    apart            columns that {*} leaves out: a row's label is no part of its text
     left_out         rows that `where` and `unless` left out, of the last reading
     """
 
@@ -55,6 +56,7 @@ class Shape:
     each: str | None = None
     join: Join | None = None
     kept: frozenset[str] = frozenset()
+    apart: frozenset[str] = frozenset()
     left_out: int = 0
 
     @property
@@ -84,7 +86,7 @@ class Shape:
                     continue
                 if missing := sorted(hidden - unfolded.keys()):
                     _check_names(missing[0], unfolded, path, row)
-                made = {template: fill(template, unfolded) for template in self.templates}
+                made = {template: fill(template, unfolded, self.apart) for template in self.templates}
                 yield row, {**{name: cell for name, cell in unfolded.items() if name not in hidden}, **made}
 
 
@@ -98,11 +100,11 @@ def names_in(template: str) -> list[str]:
     return _FIELD.findall(template)
 
 
-def fill(template: str, cells: Mapping[str, Any]) -> str:
+def fill(template: str, cells: Mapping[str, Any], apart: Collection[str] = ()) -> str:
     """A template with cells in their places, without outer white space.
 
     {a.b} goes into objects, and into every member of a list; lists stand line by line, objects as "name: value, ...";
-    {*} is the whole row so. Empty cells leave nothing, nor the punctuation before them.
+    {*} is the whole row so, without the columns of `apart`. Empty cells leave nothing, nor the punctuation before them.
 
     >>> fill("{title}. {more.year}", {"title": "Ed Wood", "more": {"year": 1994}})
     'Ed Wood. 1994'
@@ -112,7 +114,8 @@ def fill(template: str, cells: Mapping[str, Any]) -> str:
     parts: list[str] = []
     place = 0
     for found in _FIELD.finditer(template):
-        text = _text(cells if found[1] == WHOLE_ROW else _reach(cells, found[1].split(".")))
+        whole = {name: cell for name, cell in cells.items() if name not in apart} if found[1] == WHOLE_ROW else None
+        text = _text(whole if whole is not None else _reach(cells, found[1].split(".")))
         between = template[place : found.start()]
         if text and (between.strip() or parts or between):
             parts.append(between)

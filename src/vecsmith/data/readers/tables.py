@@ -316,6 +316,9 @@ def read_table(
         weight=weight,
         **parts,
     )
+    options["shape"].apart = frozenset(
+        filter(None, (columns.label, columns.score, columns.split, columns.id, columns.group, columns.weight))
+    )
     label_is_score = columns.query is not None and columns.score is None and _all_numbers(sample, columns.label)
     if columns.query is not None and columns.label is not None and not (columns.score or label_is_score or kind):
         raise DataError(
