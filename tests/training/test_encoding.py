@@ -11,6 +11,7 @@ from sentence_transformers.base.losses.gradcache import _create_minibatch
 from vecsmith.data.batch import Batch
 from vecsmith.data.columns import RecordColumns
 from vecsmith.data.sampler import Draw
+from vecsmith.models.packed import can_pack, ids_of, packed_forward
 from vecsmith.objectives.info_nce import info_nce
 from vecsmith.training.collate import Collator, TrainingSet
 from vecsmith.training.encoding import EncodedLoss, shard, with_lengths, without_lengths
@@ -60,11 +61,25 @@ def test_with_dropout_caching_equals_an_uncached_run_over_the_same_mini_batches(
     sides = []
     for block in (batch.queries, batch.documents):
         pieces = [_create_minibatch(dict(block.features), at, at + chunk) for at in range(0, len(block), chunk)]
-        sides.append(torch.cat([model(piece)["sentence_embedding"] for piece in pieces]))
+        rows = [packed_forward(model, ids_of(piece))["sentence_embedding"] for piece in pieces]
+        sides.append(torch.cat(rows))
     value = info_nce(*sides, batch).value
     value.backward()
     plain = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
     assert_equal(cached, (value.item(), plain))
+
+
+def test_padding_is_left_out_and_the_gradient_stays_that_of_the_padded_batch(transformer_folder, dataset):
+    model = SentenceTransformer(str(transformer_folder), device="cpu").eval()
+    batch = a_batch(model, dataset)
+    assert can_pack(model)
+    packed = gradients(model, batch, None)
+    model.zero_grad()
+    sides = [model(dict(block.features))["sentence_embedding"] for block in (batch.queries, batch.documents)]
+    value = info_nce(*sides, batch).value
+    value.backward()
+    padded = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+    assert_equal(packed, (value.item(), padded))
 
 
 def test_flat_features_survive_the_form_that_the_engine_cuts():

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from vecsmith.data.batch import gather_batch
 from vecsmith.data.columns import RecordColumns
 from vecsmith.data.sampler import Draw, EpochSampler
+from vecsmith.models.word_pieces import ids_of
 from vecsmith.training.encoding import shard, world
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class _TokenCache:
     """Token ids of a static model, made once per input of a dataset and kept while there is room."""
 
     def __init__(self, module: StaticEmbedding, room: int) -> None:
-        self.module, self.room = module, room
+        self.tokenize, self.room = ids_of(module.tokenizer), room
         self.ids: dict[int, np.ndarray] = {}
 
     def features(self, rows: np.ndarray, dataset: "Dataset") -> dict[str, torch.Tensor]:
@@ -107,8 +108,7 @@ class _TokenCache:
         made: dict[int, np.ndarray] = {}
         if new:
             texts = dataset.texts(np.array(new, dtype=np.int64))
-            encodings = self.module.tokenizer.encode_batch(texts, add_special_tokens=False)
-            made = {row: np.array(each.ids, dtype=np.int64) for row, each in zip(new, encodings, strict=True)}
+            made = {row: np.array(ids, dtype=np.int64) for row, ids in zip(new, self.tokenize(texts), strict=True)}
             for row, ids in made.items():
                 if len(ids) > self.room:
                     break

@@ -16,6 +16,7 @@ from sentence_transformers.base.losses.gradcache import CachedLossMixin, RandCon
 from torch import Tensor, nn
 
 from vecsmith.data.batch import Batch
+from vecsmith.models.packed import can_pack, ids_of, packed_forward
 from vecsmith.objectives.loss import Loss
 
 __all__ = ["EncodedLoss", "gather_shards", "shard", "world"]
@@ -90,9 +91,24 @@ class EncodedLoss(CachedLossMixin, nn.Module):
             return self._vectors(chunk), state
 
     def _vectors(self, features: dict[str, Any]) -> Tensor:
-        output = self.model(features)
+        output = self._packed(features) if self._packs(features) else self.model(features)
         vectors: Tensor = output.get(BEFORE_NORMALIZE, output["sentence_embedding"])
         return vectors
+
+    def _packs(self, features: Mapping[str, Any]) -> bool:
+        """Whether padding can be left out: for padded texts, each with a token, of a model that packed rows fit."""
+        mask = features.get("attention_mask")
+        return mask is not None and mask.ndim == 2 and can_pack(_bare(self.model)) and bool(mask.any(dim=1).all())
+
+    def _packed(self, features: Mapping[str, Any]) -> dict[str, Any]:
+        length = features.get("prompt_length")
+        length = int(length[0]) if isinstance(length, Tensor) else length
+        return packed_forward(_bare(self.model), ids_of(features), prompt_length=length, through=self.model)
+
+
+def _bare(model: nn.Module) -> Any:
+    """The SentenceTransformer itself, out of the wrapper that DDP puts around it."""
+    return getattr(model, "module", model)
 
 
 def with_lengths(features: Mapping[str, Any]) -> dict[str, Any]:
