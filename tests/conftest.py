@@ -1,7 +1,10 @@
 """Shared fixtures: where real data lies, and which tests must say that it is absent."""
 
+import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,3 +27,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real data sets, which are not at {folder}; set VECSMITH_DATA to run this")
     return folder
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[..., Any]:
+    """`with serving(encode, fault="") as server`: a local server of embeddings; see `embedding_server.py`."""
+    spec = importlib.util.spec_from_file_location("embedding_server", Path(__file__).with_name("embedding_server.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.serving

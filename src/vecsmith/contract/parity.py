@@ -172,16 +172,20 @@ def explain(
     levels = sorted({tolerance, *TOLERANCES.values()})
     nothing = Hypothesis("precision", "", "", lambda: ours)
     singles = list(hypotheses)
+
+    def is_whole(fit: _Fit | None) -> bool:
+        """Another number type shows everywhere; where most inputs agree to the last digit, something else is left."""
+        if fit is None or fit.residual > max(tolerance, TOLERANCES["bfloat16"]):
+            return False
+        return fit.residual <= tolerance or 2 * fit.agreeing(tolerance) < len(names)
+
     found = _best(nothing, theirs, singles)
     agreeing = len(names) - len(_differing(ours, theirs, names, tolerance))
-    if (found is None or found.residual > levels[-1]) and 2 * agreeing < len(names):
-        found = _best(nothing, theirs, combined, found) or found
-    # Another number type shows everywhere; where most inputs agree to the last digit, something else is at work.
-    if (found is not None and found.residual <= levels[-1]) and (
-        found.hypothesis is not nothing or found.length or 2 * agreeing < len(names)
-    ):
+    if not is_whole(found) and 2 * agreeing < len(names):
+        found = _best(nothing, theirs, combined, found)
+    if found is not None and is_whole(found):
         return _named(found, ours, theirs, names, tolerance)
-    covered = _cover(nothing, theirs, names, singles, levels[:-1])
+    covered = _cover(ours, theirs, names, singles, levels)
     return covered or _by_exclusion(ours, theirs, names, tolerance)
 
 
@@ -190,8 +194,15 @@ class _Fit:
     """A hypothesis and how well it fits; `length` says how the lengths must be changed on top of it."""
 
     hypothesis: Hypothesis
-    residual: float
+    differences: NDArray[np.float64]
     length: str = ""
+
+    @property
+    def residual(self) -> float:
+        return float(self.differences.max(initial=0.0))
+
+    def agreeing(self, tolerance: float) -> int:
+        return int((self.differences <= tolerance).sum())
 
 
 def _best(
@@ -206,6 +217,8 @@ def _best(
         simpler = best is not None and best.hypothesis is nothing and not best.length
         if best is None or fit.residual * (CLEARLY if simpler else 2.0) < best.residual:
             best = fit
+            if best.residual <= TOLERANCES["float32"]:
+                break
     return best
 
 
@@ -214,9 +227,9 @@ def _fit(hypothesis: Hypothesis, theirs: Float) -> _Fit | None:
     vectors = np.asarray(hypothesis.vectors(), dtype=np.float32)
     if vectors.shape != theirs.shape:
         return None
-    as_is = _worst(vectors, theirs)
-    turned = _worst(_unit(vectors), _unit(theirs))
-    if turned * CLEARLY >= as_is:
+    as_is = _differences(vectors, theirs)
+    turned = _differences(_unit(vectors), _unit(theirs))
+    if turned.max(initial=0.0) * CLEARLY >= as_is.max(initial=0.0):
         return _Fit(hypothesis, as_is)
     return _Fit(hypothesis, turned, "extra" if _all_unit(theirs) else "missing" if _all_unit(vectors) else "other")
 
@@ -251,38 +264,32 @@ _LENGTHS = {
 
 
 def _cover(
-    nothing: Hypothesis, theirs: Float, names: Sequence[str], hypotheses: list[Hypothesis], levels: Sequence[float]
+    ours: Float, theirs: Float, names: Sequence[str], hypotheses: Sequence[Hypothesis], levels: Sequence[float]
 ) -> Cause | None:
     """Several causes, each on its own inputs: the fewest hypotheses that explain all rows between them."""
     fits = []
-    for hypothesis in [nothing, *hypotheses]:
+    for hypothesis in hypotheses:
         vectors = np.asarray(hypothesis.vectors(), dtype=np.float32)
         if vectors.shape == theirs.shape:
             fits.append((hypothesis, _differences(vectors, theirs)))
-    for level in levels:
-        rest = np.ones(len(names), dtype=bool)
-        chosen: list[tuple[Hypothesis, NDArray[np.bool_], float]] = []
-        while rest.any() and len(chosen) < 4 and fits:
+    if ours.shape != theirs.shape or not fits:
+        return None
+    plain = _differences(ours, theirs)
+    for level in (level for level in levels if level <= TOLERANCES["bfloat16"]):
+        rest = plain > level
+        chosen: list[tuple[Hypothesis, list[int], float]] = []
+        while rest.any():
             hypothesis, differences = max(fits, key=lambda fit: int((fit[1][rest] <= level).sum()))
             hit = rest & (differences <= level)
-            if not hit.any():
+            if not hit.any() or len(chosen) == 4:
                 break
-            chosen.append((hypothesis, hit, float(differences[hit].max())))
+            chosen.append((hypothesis, np.flatnonzero(hit).tolist(), float(differences[hit].max())))
             rest &= ~hit
-        if not rest.any() and len(chosen) > 1:
-            real = [entry for entry in chosen if entry[0] is not nothing]
-            words = [
-                f"{h.words} (seen on {_listed([names[row] for row in np.flatnonzero(hit).tolist()])})"
-                for h, hit, _ in real
-            ]
-            shown = tuple(names[row] for _, hit, _ in real for row in np.flatnonzero(hit).tolist())
-            return Cause(
-                real[0][0].kind,
-                "; ".join(words),
-                "; ".join(h.mend for h, _, _ in real),
-                max(r for *_, r in chosen),
-                shown,
-            )
+        if not rest.any() and chosen:
+            words = [f"{h.words} (seen on {_listed([names[row] for row in rows])})" for h, rows, _ in chosen]
+            shown = tuple(names[row] for _, rows, _ in chosen for row in rows)
+            mend = "; ".join(hypothesis.mend for hypothesis, *_ in chosen)
+            return Cause(chosen[0][0].kind, "; ".join(words), mend, max(left for *_, left in chosen), shown)
     return None
 
 
@@ -307,12 +314,14 @@ def _by_exclusion(ours: Float, theirs: Float, names: Sequence[str], tolerance: f
         return Cause("tokenizer", f"another tokenizer, or its normaliser: plain English agrees, {_listed(shown)} "
                      f"{'does' if len(shown) == 1 else 'do'} not ({nearness})",
                      "use the tokenizer files of the model", None, tuple(shown))  # fmt: skip
+    if len(shown) == len(names) and _worst(_unit(ours), _unit(theirs)) <= TOLERANCES["int8"]:
+        words = f"a coarse number type such as int8, or slightly other weights ({nearness})"
+        return Cause("precision", words, "compare with --dtype int8 if that is meant", None, tuple(shown))
     if float(np.mean(cosines)) >= 0.5:
-        return Cause("weights", f"other weights: another checkpoint, or a fine-tuned copy of the model ({nearness})",
-                     "compare the weights' hashes", None, tuple(shown))  # fmt: skip
-    return Cause(
-        "model", f"another model entirely ({nearness})", "check which model the target serves", None, tuple(shown)
-    )
+        words = f"other weights: another checkpoint, or a fine-tuned copy of the model ({nearness})"
+        return Cause("weights", words, "compare the weights' hashes", None, tuple(shown))
+    words = f"another model entirely ({nearness})"
+    return Cause("model", words, "check which model the target serves", None, tuple(shown))
 
 
 def _differing(ours: Float, theirs: Float, names: Sequence[str], tolerance: float) -> list[str]:

@@ -41,7 +41,12 @@ def pairs_of_faults(variants: Variants, inputs: Inputs) -> Iterator[Hypothesis]:
     """A fault of the vector side together with one of the text side."""
     if not variants.is_open:
         return
-    texts = [fault for fault in _of_texts(variants, inputs) if not fault[3].pieces]
+    likely = [
+        *_prompts(variants, inputs),
+        *_lengths(variants, inputs),
+        ("tokenizer", *EDITS[0][1:3], Change(text=str.lower)),
+    ]
+    texts = [fault for fault in likely if not fault[3].pieces]
     for kind, words, mend, change in _of_vectors(variants):
         for _, more, how, other in texts:
             yield _hypothesis(variants, inputs, (kind, f"{words}; it also {more}", f"{mend}; {how}", change | other))
@@ -176,9 +181,7 @@ def _lengths(variants: Variants, inputs: Inputs) -> Iterator[Fault]:
 
 
 def _tokenizers(variants: Variants) -> Iterator[Fault]:
-    own = variants.tokenizer_json
-    if own is None:
-        return
+    own = json.loads(variants.tokenizer_json or "{}")
     mend = "use the tokenizer files of the model"
     if not isinstance(variants.model[0], StaticEmbedding):
         yield "tokenizer", "adds no special tokens ([CLS], [SEP] or the like)", mend, Change(special=False)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +77,14 @@ def parity(
         with progress.task("looking for the cause", total=None, unit="steps"):
             cause = _cause(variants, [inputs[row] for row in probes], [names[row] for row in probes],
                            mine[probes], found[probes], TOLERANCES[dtype])  # fmt: skip
-        notes += _contract_notes(ours, theirs)
+        said = _by_files(ours, theirs)
+        if cause.kind in ("weights", "model", "precision") and not cause.is_sure and "weights" in said:
+            words = "other weights: their hashes differ; the rest of the files tells of " + (
+                _listed(said - {"weights"}) or "no other difference"
+            )
+            cause = replace(cause, kind="weights", words=words, mend="take the weights of the model")
+        elif said:
+            notes.append(f"by its files, other {_listed(said)}")
     rows = compare_vectors(mine, found, names, refused)
     label = model if isinstance(model, str) else str(getattr(ours, "folder", None) or type(ours).__name__)
     widths = (mine.shape[1], found.shape[1])
@@ -109,9 +117,12 @@ def _cause(
 ) -> Cause:
     from vecsmith.models.faults import faults, pairs_of_faults, search_length
 
+    variants.close_unless_equal(inputs, ours, TOLERANCES["float32"])
     singles = faults(variants, inputs)
     cause = explain(ours, theirs, names, singles, tolerance=tolerance, combined=pairs_of_faults(variants, inputs))
-    if cause.kind != "truncation" or cause.is_sure or not variants.is_open or ours.shape != theirs.shape:
+    if cause.is_sure or not variants.is_open or ours.shape != theirs.shape or "long" not in cause.probes:
+        return cause
+    if len(cause.probes) == len(names):  # no input agrees: the length is not what is wrong
         return cause
     row = names.index("long")
     length, _ = search_length(variants, *inputs[row], theirs[row])
@@ -125,14 +136,16 @@ def _cause(
     return explain(ours, theirs, names, [cut, *singles], tolerance=tolerance)
 
 
-def _contract_notes(model: "SentenceTransformer", target: Target) -> list[str]:
-    """What the files of both sides say, where both have files."""
+def _by_files(model: "SentenceTransformer", target: Target) -> frozenset[str]:
+    """The contract's fields in which the files of both sides differ; empty where one side has no files."""
     held = getattr(model, "folder", None)
     if target.contract is None or held is None:
-        return []
+        return frozenset()
     from vecsmith.contract.describe import contract_of
 
     verdict = compare(contract_of(held), target.contract)
-    if not isinstance(verdict, Different):
-        return ["the files of both say the same: look at versions, attention kernels and number types"]
-    return ["by its files, other " + ", ".join(difference.field for difference in verdict.fields)]
+    return frozenset(field.field for field in verdict.fields) if isinstance(verdict, Different) else frozenset()
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names))
