@@ -164,6 +164,35 @@ def test_another_thread_without_a_pack_is_not_touched(models):
     assert torch.allclose(found[0], expected, atol=LIMIT)
 
 
+def test_threads_that_pack_at_the_same_time_do_not_disturb_each_other(models):
+    from concurrent.futures import ThreadPoolExecutor
+
+    model = models["roberta"]
+    jobs = [draw_ids([3 + number, 20, 7, 7], seed=number) for number in range(4)]
+
+    def run(ids):
+        with torch.no_grad():
+            return [packed_forward(model, ids)["sentence_embedding"] for _ in range(25)]
+
+    with torch.no_grad():
+        expected = [padded(model, ids) for ids in jobs]
+    with ThreadPoolExecutor(4) as pool:
+        for found, right in zip(pool.map(run, jobs), expected, strict=True):
+            assert all(torch.allclose(each, right, atol=2e-5) for each in found)
+    assert model[0].model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("setting", ["eager", "checkpointing"])
+def test_settings_that_packed_rows_cannot_keep_are_respected(tmp_path, minilm_folder, setting):
+    model = build(tmp_path, "bert", minilm_folder)
+    assert can_pack(model)
+    if setting == "eager":
+        model[0].model.set_attn_implementation("eager")
+    else:
+        model[0].model.gradient_checkpointing_enable()
+    assert not can_pack(model)
+
+
 def test_a_pack_keeps_every_token_and_restarts_positions():
     ids = [[7, 8, 9], [5], [3, 4, 6]]
     packed = pack(ids, first_position=2)

@@ -229,7 +229,7 @@ def test_a_loaded_model_writes_the_same_folder(static_folder, encoder, tmp_path)
 def test_memory_does_not_grow_with_the_stream(encoder, tmp_path):
     def peak(count: int) -> int:
         tracemalloc.start()
-        encode_to(encoder, (f"row {row}" for row in range(count)), tmp_path / str(count), shard_rows=500)
+        encode_to(encoder, (" ".join(f"row {row}") for row in range(count)), tmp_path / str(count), shard_rows=500)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found

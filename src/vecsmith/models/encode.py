@@ -1,7 +1,8 @@
 """The one driver that turns inputs into vectors; every caller goes through it.
 
-Each distinct input is encoded once. Where a batch is padded, inputs of like length are put together, under a budget of
-tokens and a limit of waste. What was cut is counted and said.
+Each distinct input is tokenised and encoded once. Inputs of like length are put together, in rows without padding where
+the model is proven for them, else in padded batches under a budget of tokens and a limit of waste. What was cut is
+counted and said.
 """
 
 import logging
@@ -23,17 +24,21 @@ __all__ = [
     "Counts",
     "Driver",
     "Encoded",
+    "Held",
+    "HeldTexts",
     "backend_of",
     "distinct",
     "encode",
     "encode_counted",
     "plan_batches",
+    "plan_rows",
 ]
 
 Float = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 TOKEN_BUDGET = 8_192  # tokens of a padded batch: what 32 inputs of 256 tokens take
+PACKED_BUDGET = 2_048  # tokens of a row without padding: more leave the cache and are slower (benchmarks/encode.py)
 WASTE_LIMIT = 0.2  # share of a padded batch that may be padding
 FLAT_ROWS = 1_024  # inputs of a batch that needs no padding
 TRUNCATION = ("warn", "error", "chunk", "cut")
@@ -41,8 +46,26 @@ TRUNCATION = ("warn", "error", "chunk", "cut")
 log = logging.getLogger("vecsmith")
 
 
+class Held(Protocol):
+    """Inputs made ready by a backend, so that they are tokenised once."""
+
+    @property
+    def counts(self) -> Rows:
+        """Tokens of each input before any cut, prompt and special tokens included: int64 [n]."""
+        ...
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether a batch costs the sum of its lengths and may hold inputs of any length."""
+        ...
+
+    def embed(self, rows: Rows) -> Float:
+        """Vectors of some of the inputs: float32 [len(rows), dimension]."""
+        ...
+
+
 class Backend(Protocol):
-    """What the driver needs of a model."""
+    """What the driver needs of a model. One with `hold(texts, prompt, role) -> Held` is asked for that instead."""
 
     @property
     def dimension(self) -> int: ...
@@ -116,7 +139,7 @@ def encode_counted(
     *,
     prompt: str | None = None,
     prompt_text: str | None = None,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     waste_limit: float = WASTE_LIMIT,
     on_truncation: str = "warn",
     progress: Progress = SILENT,
@@ -127,7 +150,7 @@ def encode_counted(
     inputs         a list or any iterable of texts; it is held whole (for more than memory: `encode_to`)
     prompt         role: "query", "document", a prompt's name, or None for the model's default prompt
     prompt_text    the prompt itself instead of `prompt`'s; "" for none
-    token_budget   most tokens of a padded batch
+    token_budget   most tokens of a batch; by default 2,048 in rows without padding, 8,192 in padded batches
     waste_limit    largest share of a padded batch that may be padding, 0..1
     on_truncation  "warn" says how many inputs were cut, "cut" does not; "error" refuses; "chunk" encodes the pieces
                    of a long input and takes their mean weighted by tokens, of unit length where the model's vectors are
@@ -148,9 +171,29 @@ def backend_of(model: Any) -> Backend:
     """The driver's view of a model; a SentenceTransformer is wrapped, and torch imported only then."""
     if hasattr(model, "token_limit") and hasattr(model, "embed"):
         return model
+    own: Backend | None = getattr(model, "own_backend", None)  # a Model that does not run on torch
+    if own is not None:
+        return own
     from vecsmith.models.torch_encoder import TorchEncoder
 
     return TorchEncoder(model)
+
+
+def plan_rows(counts: Rows, *, token_budget: int) -> list[Rows]:
+    """Which inputs share a row without padding: rows of `counts` in batches, longest first.
+
+    counts    int64 [n], tokens of each input as the model will see it
+    returns   batches of rows whose tokens sum to at most token_budget, unless the batch is one input
+    """
+    order = np.argsort(-counts, kind="stable")
+    filled = np.cumsum(np.maximum(counts[order], 1))
+    batches: list[Rows] = []
+    start, used = 0, 0
+    while start < len(order):
+        stop = max(start + 1, int(np.searchsorted(filled, used + token_budget, side="right")))
+        batches.append(order[start:stop])
+        start, used = stop, int(filled[stop - 1])
+    return batches
 
 
 def plan_batches(counts: Rows, *, token_budget: int, waste_limit: float) -> list[Rows]:
@@ -184,13 +227,13 @@ class Driver:
         backend: Backend,
         prompt: str,
         role: str | None,
-        token_budget: int = TOKEN_BUDGET,
+        token_budget: int | None = None,
         waste_limit: float = WASTE_LIMIT,
         on_truncation: str = "warn",
     ) -> None:
         if on_truncation not in TRUNCATION:
             raise UsageError(f'on_truncation is "{on_truncation}"; known: {", ".join(TRUNCATION)}')
-        if token_budget < 1 or not 0 <= waste_limit <= 1:
+        if (token_budget is not None and token_budget < 1) or not 0 <= waste_limit <= 1:
             raise UsageError(f"token_budget {token_budget} must be 1 or more, waste_limit {waste_limit} within 0 and 1")
         self.backend, self.prompt, self.role, self.on_truncation = backend, prompt, role, on_truncation
         self.token_budget, self.waste_limit = token_budget, waste_limit
@@ -204,11 +247,12 @@ class Driver:
         if not self.backend.is_padded and self.backend.token_limit is None:
             vectors = self._flat(texts, task)
         else:
-            tokens = self._count(texts)
+            held = self._hold(texts)
+            tokens = held.counts
             cut = tokens > (self.backend.token_limit or np.iinfo(np.int64).max)
             if cut.any() and self.on_truncation == "error":
                 raise self._too_long(tokens, cut, places, first_row)
-            vectors = self._vectors(texts, tokens, cut, task)
+            vectors = self._vectors(texts, held, cut, task)
             longest, lost = int(tokens.max(initial=0)), int(cut[places].sum())
             counts = Counts(len(places), len(texts), int(tokens[places].sum()), lost, longest)
         task.advance(len(places) - len(texts))
@@ -234,58 +278,58 @@ class Driver:
             row=place + first_row,
         )
 
-    def _vectors(self, texts: list[str], tokens: Rows, cut: NDArray[np.bool_], task: Task) -> Float:
+    def _hold(self, texts: list[str]) -> Held:
+        make = getattr(self.backend, "hold", None)
+        held: Held = (
+            make(texts, self.prompt, self.role) if make else HeldTexts(self.backend, texts, self.prompt, self.role)
+        )
+        return held
+
+    def _vectors(self, texts: list[str], held: Held, cut: NDArray[np.bool_], task: Task) -> Float:
         if not (cut.any() and self.on_truncation == "chunk"):
-            return self._encode(texts, tokens, task)
+            return self._encode(texts, held, np.arange(len(texts)), task)
         vectors = np.empty((len(texts), self.backend.dimension), dtype=np.float32)
         short, long = np.flatnonzero(~cut), np.flatnonzero(cut)
-        vectors[short] = self._encode([texts[row] for row in short], tokens[short], task)
+        vectors[short] = self._encode(texts, held, short, task)
         vectors[long] = self._chunked([texts[row] for row in long])
         task.advance(len(long))
         return vectors
 
-    def _count(self, texts: list[str]) -> Rows:
-        found = [self.backend.count(texts[at : at + FLAT_ROWS], self.prompt) for at in range(0, len(texts), FLAT_ROWS)]
-        return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
-
-    def _encode(self, texts: list[str], tokens: Rows, task: Task | None = None) -> Float:
+    def _encode(self, texts: list[str], held: Held, chosen: Rows, task: Task | None = None) -> Float:
+        """Vectors of the texts at `chosen`, in its order."""
         if not self.backend.is_padded:
-            return self._flat(texts, task)
+            return self._flat([texts[row] for row in chosen], task)
         limit = self.backend.token_limit
+        tokens = held.counts[chosen]
         seen = tokens if limit is None else np.minimum(tokens, limit)
-        vectors = np.empty((len(texts), self.backend.dimension), dtype=np.float32)
-        for rows in plan_batches(seen, token_budget=self.token_budget, waste_limit=self.waste_limit):
-            vectors[rows] = self._embed([texts[row] for row in rows])
+        vectors = np.empty((len(chosen), self.backend.dimension), dtype=np.float32)
+        for rows in self._plan(seen, held.is_packed):
+            vectors[rows] = _finite(held.embed(chosen[rows]), texts, chosen[rows])
             if task is not None:
                 task.advance(len(rows))
         return vectors
+
+    def _plan(self, lengths: Rows, packed: bool) -> list[Rows]:
+        if packed:
+            return plan_rows(lengths, token_budget=self.token_budget or PACKED_BUDGET)
+        return plan_batches(lengths, token_budget=self.token_budget or TOKEN_BUDGET, waste_limit=self.waste_limit)
 
     def _flat(self, texts: list[str], task: Task | None) -> Float:
         """Batches in the order given, for models whose cost is the sum of lengths."""
         vectors = np.empty((len(texts), self.backend.dimension), dtype=np.float32)
         for at in range(0, len(texts), FLAT_ROWS):
             batch = texts[at : at + FLAT_ROWS]
-            vectors[at : at + len(batch)] = self._embed(batch)
+            found = self.backend.embed(batch, self.prompt, self.role)
+            vectors[at : at + len(batch)] = _finite(found, batch, np.arange(len(batch)))
             if task is not None:
                 task.advance(len(batch))
-        return vectors
-
-    def _embed(self, texts: list[str]) -> Float:
-        vectors = self.backend.embed(texts, self.prompt, self.role)
-        finite = np.isfinite(vectors).all(axis=1)
-        if not finite.all():
-            text = texts[int((~finite).argmax())]
-            raise Damaged(
-                f"the vector of {text[:60]!r} has NaN or infinity: the weights are broken, or were trained until they "
-                "diverged. Load an earlier checkpoint"
-            )
         return vectors
 
     def _chunked(self, texts: list[str]) -> Float:
         """Mean of the vectors of each text's pieces, weighted by tokens: float32 [n, dimension]."""
         cut = [self.backend.pieces(text, self.prompt) for text in texts]
         flat = [piece for pieces in cut for piece, _ in pieces]
-        vectors = self._encode(flat, self._count(flat))
+        vectors = self._encode(flat, self._hold(flat), np.arange(len(flat)))
         means, start = np.empty((len(texts), self.backend.dimension), dtype=np.float32), 0
         for row, pieces in enumerate(cut):
             weights = np.array([tokens for _, tokens in pieces], dtype=np.float32)
@@ -294,6 +338,31 @@ class Driver:
         if self.backend.is_unit:
             means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
         return means
+
+
+class HeldTexts:
+    """The `Held` of a backend that has none: texts, counted and then embedded."""
+
+    is_packed = False
+
+    def __init__(self, backend: Backend, texts: list[str], prompt: str, role: str | None) -> None:
+        self.backend, self.texts, self.prompt, self.role = backend, texts, prompt, role
+        found = [backend.count(texts[at : at + FLAT_ROWS], prompt) for at in range(0, len(texts), FLAT_ROWS)]
+        self.counts: Rows = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+    def embed(self, rows: Rows) -> Float:
+        return self.backend.embed([self.texts[row] for row in rows.tolist()], self.prompt, self.role)
+
+
+def _finite(vectors: Float, texts: list[str], rows: Rows) -> Float:
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        text = texts[int(rows[int((~finite).argmax())])]
+        raise Damaged(
+            f"the vector of {text[:60]!r} has NaN or infinity: the weights are broken, or were trained until they "
+            "diverged. Load an earlier checkpoint"
+        )
+    return vectors
 
 
 def distinct(inputs: Iterable[str], first_row: int = 1) -> tuple[list[str], Rows]:

@@ -35,6 +35,7 @@ LARGEST_DIFFERENCE = 2e-5  # of a component, relative to the larger of 1 and the
 _AFTER_POOLING = (Dense, Dropout, LayerNorm, Normalize)
 _current: ContextVar["Pack | None"] = ContextVar("vecsmith_pack", default=None)
 _switch = threading.Lock()
+_users: dict[int, int] = {}  # id of a model's config -> packed forward passes that are running
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,10 @@ def packed_forward(
 def packed_attention(transformer: Transformer, packed: Pack) -> Iterator[None]:
     """Within it, forward passes of this thread attend within the texts of `packed`; other threads see nothing of it."""
     config = transformer.model.config
-    with _switch:  # the name is shared by all threads, the pack is not: without a pack both functions are PyTorch's own
+    # The name is shared by all threads, the pack is not; the name goes when the last user does. A thread without a
+    # pack that meets the name gets PyTorch's own attention and masks.
+    with _switch:
+        _users[id(config)] = _users.get(id(config), 0) + 1
         if config._attn_implementation != NAME:
             config._attn_implementation = NAME
     token = _current.set(packed)
@@ -150,7 +154,10 @@ def packed_attention(transformer: Transformer, packed: Pack) -> Iterator[None]:
     finally:
         _current.reset(token)
         with _switch:
-            config._attn_implementation = "sdpa"
+            _users[id(config)] -= 1
+            if not _users[id(config)]:
+                del _users[id(config)]
+                config._attn_implementation = "sdpa"
 
 
 def first_position_of(transformer: Transformer) -> int:
@@ -161,10 +168,13 @@ def first_position_of(transformer: Transformer) -> int:
 def can_pack(model: SentenceTransformer) -> bool:
     """Whether packed rows give this model's vectors: by its parts, and by comparing token vectors once.
 
-    Asked once per model and kept on it; gradient checkpointing, which runs layers again later, always says no.
+    Compared once per model and kept on it. Never with gradient checkpointing, which runs layers again later, with a
+    compiled model, or with another attention than PyTorch's ("sdpa").
     """
     first = model[0]
-    if not isinstance(first, Transformer) or _recomputes(first.model):
+    if not isinstance(first, Transformer) or _recomputes(first.model) or model._compiled_call_impl is not None:
+        return False
+    if first.model.config._attn_implementation not in ("sdpa", NAME):
         return False
     known = first.__dict__.get("_vecsmith_can_pack")
     if known is None:
@@ -200,7 +210,6 @@ def _parts_fit(model: SentenceTransformer) -> bool:
         and len(poolings) == 1
         and type(rest[0]) is Pooling
         and on_sentences
-        and first.model.config._attn_implementation == "sdpa"
         and bool(getattr(first.model, "is_backend_compatible", lambda: False)())
     )
 

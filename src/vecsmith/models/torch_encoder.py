@@ -12,14 +12,17 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Static
 from tokenizers import Tokenizer
 
 from vecsmith.contract.contract import Contract
-from vecsmith.errors import ContractError
-from vecsmith.models.encode import cut_at_words, encode
+from vecsmith.errors import ContractError, Damaged
+from vecsmith.models.encode import Held, HeldTexts, cut_at_words, encode
+from vecsmith.models.packed import can_pack, packed_forward
 from vecsmith.models.static import unknown_share
+from vecsmith.models.token_ids import ExactIds, exact_ids, plain_tokenizer
 from vecsmith.progress import SILENT, Progress
 
 __all__ = ["TorchEncoder"]
 
 Float = NDArray[np.float32]
+Rows = NDArray[np.int64]
 
 
 class TorchEncoder:
@@ -30,7 +33,11 @@ class TorchEncoder:
         self.is_padded = not isinstance(model[0], StaticEmbedding)
         self.is_unit = isinstance(model[-1], Normalize)
         self.truncate_dim = model.truncate_dim
-        self._counter = _counter(model)
+        self._rows = _table_rows(model)
+
+    @property
+    def _counter(self) -> Tokenizer | None:
+        return plain_tokenizer(self.model)
 
     @property
     def dimension(self) -> int:
@@ -56,32 +63,57 @@ class TorchEncoder:
             return ""
         raise ValueError(f'no prompt is named "{role}"; this model has: {", ".join(sorted(prompts)) or "none"}')
 
-    def count(self, texts: list[str], prompt: str) -> NDArray[np.int64]:
-        if self._counter is None:  # no tokenizer to ask: characters order inputs by length just as well
+    def count(self, texts: list[str], prompt: str) -> Rows:
+        counter = self._counter
+        if counter is None:  # no tokenizer to ask: characters order inputs by length just as well
             return np.array([1 + (len(prompt) + len(text)) // 4 for text in texts], dtype=np.int64)
-        found = self._counter.encode_batch_fast([prompt + text for text in texts], add_special_tokens=self.is_padded)
+        found = counter.encode_batch_fast([prompt + text for text in texts], add_special_tokens=self.is_padded)
         return np.fromiter((len(encoding.ids) for encoding in found), dtype=np.int64, count=len(found))
 
     def embed(self, texts: list[str], prompt: str, role: str | None) -> Float:
-        model = self.model
+        """Vectors of one batch by the model's own preprocessing."""
         task: dict[str, Any] = {"task": role} if role in ("query", "document") else {}
-        model.eval()
+        self.model.eval()
         with torch.inference_mode():
-            features = model.preprocess(texts, prompt=prompt or None, **task)
-            features = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in features.items()}
-            vectors = model(features, **task)["sentence_embedding"].float()
-            if model.truncate_dim is not None and model.truncate_dim < vectors.shape[1]:
-                vectors = vectors[:, : model.truncate_dim]
-                if self.is_unit:
-                    vectors = torch.nn.functional.normalize(vectors, dim=-1)
+            return self._run(self.model.preprocess(texts, prompt=prompt or None, **task), task)
+
+    def hold(self, texts: list[str], prompt: str, role: str | None) -> Held:
+        """Texts tokenised once where `exact_ids` knows how; else counted here and tokenised again by `embed`."""
+        exact = exact_ids(self.model) if self.is_padded else None
+        self.model.eval()
+        return HeldTexts(self, texts, prompt, role) if exact is None else _Ids(self, exact, texts, prompt, role)
+
+    def _run(self, features: dict[str, Any], task: dict[str, Any]) -> Float:
+        model = self.model
+        if isinstance(features.get("input_ids"), torch.Tensor) and features["input_ids"].numel():
+            self._check_ids(int(features["input_ids"].max()))
+        features = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in features.items()}
+        return self._view(model(features, **task)["sentence_embedding"])
+
+    def _check_ids(self, highest: int) -> None:
+        if self._rows is not None and highest >= self._rows:
+            raise Damaged(
+                f"the tokenizer gives the id {highest:,}, the weights have {self._rows:,} token vectors: they are "
+                "of two models; copy the model again"
+            )
+
+    def _view(self, vectors: torch.Tensor) -> Float:
+        """The components that are kept, of unit length where the model's vectors are."""
+        vectors = vectors.float()
+        width = self.model.truncate_dim
+        if width is not None and width < vectors.shape[1]:
+            vectors = vectors[:, :width]
+            if self.is_unit:
+                vectors = torch.nn.functional.normalize(vectors, dim=-1)
         return vectors.cpu().numpy()
 
     def pieces(self, text: str, prompt: str) -> list[tuple[str, int]]:
         limit = self.token_limit
-        if self._counter is None or limit is None:
+        counter = self._counter
+        if counter is None or limit is None:
             return [(text, 1)]
         size = max(1, limit - int(self.count([""], prompt)[0]))
-        encoding = self._counter.encode(text, add_special_tokens=False)
+        encoding = counter.encode(text, add_special_tokens=False)
         runs = cut_at_words(encoding.offsets, encoding.word_ids, size)
         return [(text[start:stop], tokens) for start, stop, tokens in runs] or [(text, 1)]
 
@@ -129,16 +161,37 @@ class TorchEncoder:
 
     def unknown_share(self, texts: Iterable[str]) -> float:
         """Share of tokens outside the vocabulary, 0..1; 0 for no tokens."""
-        return 0.0 if self._counter is None else unknown_share(self._counter, texts)
+        counter = self._counter
+        return 0.0 if counter is None else unknown_share(counter, texts)
 
 
-def _counter(model: SentenceTransformer) -> Tokenizer | None:
-    """A copy of the model's tokenizer that neither cuts nor pads; the model's own keeps its settings."""
-    tokenizer = getattr(model, "tokenizer", None)
-    own = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
-    if not isinstance(own, Tokenizer):
-        return None
-    copy = Tokenizer.from_str(own.to_str())
-    copy.no_truncation()
-    copy.no_padding()
-    return copy
+def _table_rows(model: SentenceTransformer) -> int | None:
+    """Rows of the table of token vectors; None where the first module has none that it shows."""
+    first: Any = model[0]
+    table = getattr(first, "embedding", None)
+    if table is None and hasattr(first, "auto_model"):
+        table = first.auto_model.get_input_embeddings()
+    found = getattr(table, "num_embeddings", None)
+    return found if isinstance(found, int) else None
+
+
+class _Ids:
+    """Token ids of texts, run without padding where the model can (`can_pack`), in padded batches elsewhere."""
+
+    def __init__(self, encoder: TorchEncoder, exact: ExactIds, texts: list[str], prompt: str, role: str | None) -> None:
+        self.encoder, self.exact = encoder, exact
+        self.tokens = exact.tokens(texts, prompt)
+        self.counts = self.tokens.counts
+        encoder._check_ids(int(self.tokens.flat.max(initial=0)))
+        self.prompt_length = exact.prompt_length(encoder.model, prompt)
+        self.task: dict[str, Any] = {"task": role} if role in ("query", "document") else {}
+        # Not proven on accelerators, where many small attention calls cost more than padding does.
+        self.is_packed = encoder.model.device.type == "cpu" and can_pack(encoder.model)
+
+    def embed(self, rows: Rows) -> Float:
+        encoder, ids = self.encoder, self.tokens.of(rows)
+        with torch.inference_mode():
+            if not self.is_packed:
+                return encoder._run(self.exact.padded(ids, self.prompt_length), self.task)
+            found = packed_forward(encoder.model, ids, prompt_length=self.prompt_length)
+            return encoder._view(found["sentence_embedding"])
