@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from vecsmith.atomic import write_json
 from vecsmith.errors import ContractError, NotEnoughData, UsageError
@@ -86,9 +86,9 @@ def as_encoder(model: Any) -> "Encoder":
     if hasattr(model, "encode_document") and hasattr(model, "dimension"):
         return model
     if hasattr(model, "encode") and hasattr(model, "max_seq_length"):
-        from vecsmith.models.torch_encoder import TorchEncoder
+        from vecsmith.models.encode import backend_of
 
-        return TorchEncoder(model)
+        return cast("Encoder", backend_of(model))  # what wraps a model is both
     raise UsageError(f"{type(model).__name__} is no model; pass a name, a path, a loaded model or an Encoder")
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from vecsmith.errors import ContractError, SpaceMismatch, UsageError
 
@@ -27,9 +27,9 @@ def open_maker(model: "str | os.PathLike[str] | Encoder | Any") -> "Encoder":
         encoder: Encoder = model
         return encoder
     if hasattr(model, "contract") and hasattr(model, "encode"):
-        from vecsmith.models.encoder import TorchEncoder
+        from vecsmith.models.encode import backend_of
 
-        return TorchEncoder(model)  # type: ignore[arg-type]
+        return cast("Encoder", backend_of(model))  # what wraps a model is both
     raise UsageError(
         f"model is {type(model).__name__}; pass a path, a name, an encoder, or what vs.load gives (a plain "
         "SentenceTransformer has no contract: load its folder with vs.load)"

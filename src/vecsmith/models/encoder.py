@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vecsmith.contract.contract import Contract
 from vecsmith.contract.folder import read_model_folder
 from vecsmith.models.names import resolve_name
+from vecsmith.models.onnx_files import is_onnx
 from vecsmith.models.static import StaticEncoder, is_static
 from vecsmith.progress import SILENT, Progress
 
@@ -54,14 +55,24 @@ def open_encoder(
     *,
     truncate_dim: int | None = None,
     device: str | None = None,
+    dtype: str = "float32",
     trust_remote_code: bool = False,
     on_truncation: str = "warn",
 ) -> Encoder:
-    """An encoder: numpy for static models (no torch is imported), else the model on torch.
+    """An encoder: numpy for static models and onnxruntime for exported ones (no torch is imported), else torch.
 
+    dtype     as in `vecsmith.load`
     raises    as `vecsmith.load`
     """
     folder = resolve_name(name_or_path)
+    if dtype == "int8":
+        from vecsmith.models.export.cached import int8_folder
+
+        folder = int8_folder(name_or_path, trust_remote_code=trust_remote_code)
+    if is_onnx(folder):
+        from vecsmith.models.onnx_encoder import OnnxEncoder
+
+        return OnnxEncoder.open(folder, truncate_dim=truncate_dim, on_truncation=on_truncation)
     if is_static(read_model_folder(folder)):
         return StaticEncoder.open(folder, truncate_dim=truncate_dim)
     from vecsmith.models.load import load
@@ -71,6 +82,7 @@ def open_encoder(
         folder,
         truncate_dim=truncate_dim,
         device=device,
+        dtype=dtype,
         trust_remote_code=trust_remote_code,
         on_truncation=on_truncation,
     )

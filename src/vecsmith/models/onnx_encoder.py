@@ -132,6 +132,16 @@ class OnnxEncoder:
         return vectors.shape[1], bool(np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-4)
 
     @property
+    def tokenizer(self) -> "Tokenizer":
+        """The tokenizer, cutting at the model's limit and not padding."""
+        return self._cutter
+
+    @property
+    def full_width(self) -> int:
+        """Components of a vector before `truncate_dim`."""
+        return self._width
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the graph's inputs."""
         return tuple(self._inputs)
