@@ -88,6 +88,10 @@ class Contract:
         try:
             probes = Probes.from_json(value["probes"]) if value.get("probes") else None
             contract = cls(dict(value["space"]), dict(value["view"]), dict(value["record"]), probes)
+            if not isinstance(contract.view["width"], int) or contract.width < 1:
+                raise ValueError(f"width is {contract.view['width']!r}")
+            if not all(isinstance(entry, dict) for entry in contract.record.get("files", {}).values()):
+                raise ValueError("files have no sizes and hashes")
         except (KeyError, TypeError, ValueError) as error:
             raise ContractError(f"{where} is no contract: {type(error).__name__}: {error}") from error
         if value.get("fingerprint") != contract.fingerprint:

@@ -66,7 +66,10 @@ class Probes:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Probes":
-        return cls(width=int(value["width"]), data=value["float32_le_base64"], names=tuple(value["names"]))
+        probes = cls(width=int(value["width"]), data=value["float32_le_base64"], names=tuple(value["names"]))
+        if len(base64.b64decode(probes.data, validate=True)) != 4 * probes.width * len(probes.names):
+            raise ValueError(f"the probe vectors are not {len(probes.names)} of {probes.width} float32 numbers")
+        return probes
 
 
 @dataclass(frozen=True)

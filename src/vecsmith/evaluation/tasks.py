@@ -104,7 +104,9 @@ def load_suite(name_or_path: str | os.PathLike[str]) -> Suite:
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot be read: {error}", file=path) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2020-13-01 is a ValueError
         raise RecipeError(f"no YAML: {error}", file=path) from error
     if not isinstance(content, dict) or not isinstance(content.get("tasks"), list) or not content["tasks"]:
         raise RecipeError("a suite has a list of tasks under the key `tasks`", file=path)

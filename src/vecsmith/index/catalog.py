@@ -198,6 +198,11 @@ class Catalog:
             yield connection
         except sqlite3.Error as error:
             raise self._translate(error) from error
+        except UnicodeDecodeError as error:
+            raise Damaged(
+                f"{self.path} holds bytes that are no text: it was changed; restore it from a backup, or build the "
+                "index again"
+            ) from error
         finally:
             if connection is not None:
                 connection.close()

@@ -10,6 +10,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vecsmith.errors import Damaged
+
 __all__ = ["TextWriter", "Texts", "map_array", "write_array"]
 
 
@@ -50,7 +52,8 @@ class Texts:
     """The mapped texts that a `TextWriter` wrote."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self._blob = map_array(folder / f"{name}.utf8", "u1")
+        self._path = folder / f"{name}.utf8"
+        self._blob = map_array(self._path, "u1")
         self._ends = map_array(folder / f"{name}.u64", "<u8")
 
     def __len__(self) -> int:
@@ -60,5 +63,12 @@ class Texts:
         found = []
         for row in rows:
             start = int(self._ends[row - 1]) if row else 0
-            found.append(self._blob[start : int(self._ends[row])].tobytes().decode("utf-8", "surrogatepass"))
+            data = self._blob[start : int(self._ends[row])].tobytes()
+            try:
+                found.append(data.decode("utf-8", "surrogatepass"))
+            except UnicodeDecodeError as error:
+                raise Damaged(
+                    f"{self._path}: row {row} is no UTF-8, so the file was changed. Build the segment again: add its "
+                    "documents to a new index"
+                ) from error
         return found

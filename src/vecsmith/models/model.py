@@ -6,17 +6,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import import_from_string
 from torch import nn
 
 from vecsmith.contract.contract import FILE_NAME, Contract
 from vecsmith.contract.describe import contract_of
-from vecsmith.errors import ContractError
-from vecsmith.progress import SILENT, Progress
+from vecsmith.errors import ContractError, Damaged, VecsmithError
+from vecsmith.models.static import unit_rows
+from vecsmith.models.unfilled import weights_from_files
+from vecsmith.progress import SILENT, Bars, Progress
 
 __all__ = ["Model"]
 
+# Options of sentence-transformers' `encode` and the values that the driver can answer.
+PLAIN: dict[str, tuple[Any, ...]] = {
+    "show_progress_bar": (None, False, True),
+    "output_value": ("sentence_embedding",),
+    "precision": ("float32", None),
+    "convert_to_numpy": (True, False),
+    "convert_to_tensor": (False, True),
+    "device": (None,),
+    "normalize_embeddings": (False, True),
+    "truncate_dim": (None,),
+    "pool": (None,),
+    "chunk_size": (None,),
+    "task": (None, "query", "document"),
+}
 CLOSED = ("sentence_transformers.", "vecsmith.")
 
 
@@ -30,12 +47,39 @@ class Model(SentenceTransformer):
 
     @classmethod
     def from_folder(cls, folder: Path, *, on_truncation: str = "warn", **options: Any) -> "Model":
-        """Load a folder that `load` has checked; options are SentenceTransformer's."""
-        model = cls(str(folder), **options)
+        """Load a folder that `load` has checked; options are SentenceTransformer's.
+
+        raises    ContractError: sentence-transformers or transformers cannot read it; Damaged: weights that the file
+                  does not hold, which transformers would draw at random
+        """
+        try:
+            with weights_from_files(folder):
+                model = cls(str(folder), **options)
+            model._try()
+        except (VecsmithError, MemoryError):
+            raise
+        except Exception as error:  # a dozen libraries read a model folder, each with its own errors
+            words = str(error).strip().partition("\n")[0]
+            raise ContractError(
+                f"{folder} cannot be loaded ({type(error).__name__}: {words}). A file of it is broken or missing, or "
+                "of a newer version: copy the model again; --debug shows where"
+            ) from error
         model.on_truncation = on_truncation
         model._source = folder
         model._untouched = model._state_of_weights()
         return model
+
+    def _try(self) -> None:
+        """Encode two texts: what a configuration gets wrong shows here, not at the first of a million texts."""
+        from vecsmith.models.torch_encoder import TorchEncoder
+
+        encoder = TorchEncoder(self)
+        vectors = encoder.embed(["word", "two words"], "", "query")
+        if vectors.shape[1] != encoder.dimension:
+            raise Damaged(
+                f"the model says that its vectors are {encoder.dimension} wide and gives {vectors.shape[1]}: its "
+                "configuration and its weights disagree; copy the model again"
+            )
 
     @property
     def folder(self) -> Path | None:
@@ -63,26 +107,32 @@ class Model(SentenceTransformer):
         return Contract(space, seen.view, held.record, held.probes)
 
     def encode(self, inputs: Any, *arguments: Any, **options: Any) -> Any:
-        """sentence-transformers' `encode`; plain texts to a numpy matrix go through vecsmith's driver.
+        """sentence-transformers' `encode`, through vecsmith's driver for a text or texts to vectors.
 
         Differs from the parent in two things: cut inputs are counted (`on_truncation`), and vectors that had unit
-        length have it again after `truncate_dim`.
+        length have it again after `truncate_dim`. Images, token vectors, other precisions, several devices and
+        options the driver does not know go to the parent. `batch_size` bounds the tokens of a batch: so many inputs
+        of full length; left out, the driver chooses.
         """
         from vecsmith.models.encode import encode_counted
 
-        batch_size = _plain_batch_size(inputs, arguments, options)
-        if batch_size is None:
+        texts = _texts_of(inputs)
+        if texts is None or arguments or not _is_plain(options, self.dtype):
             return super().encode(inputs, *arguments, **options)
-        prompt_text = self._resolve_prompt(options.get("prompt"), options.get("prompt_name")) or ""
+        size = options.get("batch_size")
         found = encode_counted(
             self,
-            inputs,
+            texts,
             prompt=options.get("task"),
-            prompt_text=prompt_text,
-            token_budget=batch_size * min(self.max_seq_length or 512, 512),
+            prompt_text=self._resolve_prompt(options.get("prompt"), options.get("prompt_name")) or "",
+            token_budget=size and size * min(self.max_seq_length or 512, 512),
             on_truncation=self.on_truncation,
+            progress=Bars() if options.get("show_progress_bar") else SILENT,
         )
-        return found.vectors
+        vectors = unit_rows(found.vectors) if options.get("normalize_embeddings") else found.vectors
+        if options.get("convert_to_tensor"):
+            vectors = torch.from_numpy(vectors).to(self.device)
+        return vectors[0] if isinstance(inputs, str) else vectors
 
     def encode_to(
         self, inputs: Iterable[str], path: str | os.PathLike[str], *, progress: Progress = SILENT, **options: Any
@@ -143,27 +193,25 @@ class Model(SentenceTransformer):
         return found
 
 
-def _plain_batch_size(inputs: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> int | None:
-    """The batch size of a call that the driver can answer: texts in, one float32 numpy matrix out; else None."""
-    plain = {
-        "show_progress_bar": (None, False),
-        "output_value": ("sentence_embedding",),
-        "precision": ("float32", None),
-        "convert_to_numpy": (True,),
-        "convert_to_tensor": (False,),
-        "device": (None,),
-        "normalize_embeddings": (False,),
-        "truncate_dim": (None,),
-        "pool": (None,),
-        "chunk_size": (None,),
-        "task": (None, "query", "document"),
-    }
-    known = {*plain, "batch_size", "prompt", "prompt_name"}
-    if arguments or not set(options) <= known or any(options.get(k, v[0]) not in v for k, v in plain.items()):
-        return None
+def _texts_of(inputs: Any) -> list[str] | None:
+    """The texts of a call whose inputs are nothing else, and at least one; None otherwise."""
+    if isinstance(inputs, str):
+        return [inputs]
     if isinstance(inputs, np.ndarray):
         inputs = inputs.tolist()
     if not isinstance(inputs, list | tuple) or not inputs or not all(isinstance(text, str) for text in inputs):
         return None
+    return list(inputs)
+
+
+def _is_plain(options: dict[str, Any], dtype: Any) -> bool:
+    """Whether the driver can answer a call: one vector per text, float32."""
     size = options.get("batch_size", 32)
-    return size if isinstance(size, int) and size > 0 else None
+    return (
+        options.keys() <= PLAIN.keys() | {"batch_size", "prompt", "prompt_name"}
+        and all(options[key] in PLAIN[key] for key in options.keys() & PLAIN.keys())
+        and not (options.get("convert_to_tensor") and dtype != torch.float32)
+        and (options.get("convert_to_numpy", True) or bool(options.get("convert_to_tensor")))
+        and type(size) is int
+        and size > 0
+    )

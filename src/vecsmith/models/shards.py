@@ -85,7 +85,7 @@ class Shards:
     def __iter__(self) -> Iterator[Float]:
         """Each shard as a memory map, float32 [rows, width], in the order of the inputs."""
         for entry in self.manifest["shards"]:
-            yield np.load(self.folder / entry["file"], mmap_mode="r", allow_pickle=False)
+            yield _map_shard(self.folder / entry["file"], (entry["rows"], self.width))
 
     def array(self) -> Float:
         """All vectors in memory: float32 [rows, width]."""
@@ -253,6 +253,17 @@ def _write_shard(file: Path, vectors: Float) -> dict[str, Any]:
             digest.update(part)
     size = sum(len(part) for part in parts)
     return {"file": file.name, "rows": len(vectors), "size": size, "sha256": digest.hexdigest()}
+
+
+def _map_shard(file: Path, shape: tuple[int, int]) -> Float:
+    """The rows of a shard, mapped; what is no plain float32 matrix of this shape is never unpickled or guessed at."""
+    try:
+        vectors: Float = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError, SyntaxError, TypeError) as error:
+        raise Damaged(f"{file} cannot be read ({error}); remove {file.parent} and encode again") from error
+    if not isinstance(vectors, np.ndarray) or vectors.shape != shape or vectors.dtype != np.float32:
+        raise Damaged(f"{file} holds no float32 {shape[0]} x {shape[1]}; remove {file.parent} and encode again")
+    return vectors
 
 
 def _read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -91,7 +91,7 @@ class StaticEncoder:
         self.is_padded = False
         self._model = model
         root = model.path / model.modules[0].path
-        self._tokenizer: Tokenizer = Tokenizer.from_file(str(root / "tokenizer.json"))
+        self._tokenizer: Tokenizer = open_tokenizer(root / "tokenizer.json")
         self._tokenizer.no_padding()
         self._limit, self._keeps_end = _truncation(self._tokenizer)
         self._tokenizer.no_truncation()  # cut here, on ids, so that what was cut can be counted
@@ -239,6 +239,21 @@ def unit_rows(vectors: Float) -> Float:
     return vectors / np.maximum(lengths, 1e-12)[:, None]
 
 
+def open_tokenizer(file: Path) -> "Tokenizer":
+    """A `tokenizer.json`.
+
+    raises    Damaged: missing, or not what the library `tokenizers` writes
+    """
+    from tokenizers import Tokenizer
+
+    if not file.is_file():
+        raise Damaged(f"{file} is missing; copy the model again")
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing narrower
+        raise Damaged(f"{file} is no tokenizer that can be read ({error}); copy the model again") from error
+
+
 def _truncation(tokenizer: "Tokenizer") -> tuple[int | None, bool]:
     """The tokenizer's own limit, and whether it keeps the end of a text instead of its beginning."""
     rule: dict[str, Any] | None = tokenizer.truncation
@@ -251,29 +266,57 @@ def _token_table(file: Path) -> "NDArray[Any]":
         raise Damaged(f"{file} is missing; copy the model again")
     tensors = map_tensors(file)
     if "embedding.weight" in tensors:
-        return tensors["embedding.weight"]
+        return _floats(tensors, "embedding.weight", 2, file)
     if "embeddings" not in tensors:
         raise Damaged(f"{file} holds {', '.join(tensors) or 'nothing readable'}; expected embedding.weight")
-    table = tensors["embeddings"]
+    table = _floats(tensors, "embeddings", 2, file)
     if "mapping" in tensors:
-        table = table[tensors["mapping"]]
+        rows = tensors["mapping"]
+        if rows.ndim != 1 or rows.dtype.kind not in "iu" or not ((rows >= 0) & (rows < len(table))).all():
+            raise Damaged(f"{file}: mapping names rows that embeddings does not have; copy the model again")
+        table = table[rows]
     if "weights" in tensors:
-        table = table.astype(np.float32) * tensors["weights"].astype(np.float32)[:, None]
+        weights = _floats(tensors, "weights", 1, file)
+        if len(weights) != len(table):
+            raise Damaged(f"{file}: {len(weights)} weights for {len(table)} tokens; copy the model again")
+        table = table.astype(np.float32) * weights.astype(np.float32)[:, None]
     return table
+
+
+def _floats(tensors: "dict[str, NDArray[Any]]", name: str, dimensions: int, file: Path) -> "NDArray[Any]":
+    """The tensor of this name, which has to be there, of floats, and of so many dimensions."""
+    found = tensors.get(name)
+    if found is None or found.ndim != dimensions or found.dtype.kind != "f" or 0 in found.shape:
+        what = "is missing" if found is None else f"is {found.dtype} {list(found.shape)}"
+        raise Damaged(f"{file}: {name} {what}, where {dimensions} dimensions of floats are needed; copy the model again")
+    return found
 
 
 def _layer(model: ModelFolder, entry: ModuleEntry) -> _Layer | None:
     """A Dense module's map; None stands for Normalize."""
     if entry.kind == "Normalize":
         return None
-    tensors = map_tensors(model.path / entry.path / "model.safetensors")
-    return _Layer(
-        weight=tensors["linear.weight"],
-        bias=tensors.get("linear.bias"),
+    file = model.path / entry.path / "model.safetensors"
+    if not file.is_file():
+        raise Damaged(f"{file} is missing; copy the model again")
+    tensors = map_tensors(file)
+    if unknown := set(tensors) - {"linear.weight", "linear.bias", "residual.weight"}:
+        raise Damaged(f"{file} holds {min(unknown)}, which a Dense module does not have; copy the model again")
+    layer = _Layer(
+        weight=_floats(tensors, "linear.weight", 2, file),
+        bias=_floats(tensors, "linear.bias", 1, file) if "linear.bias" in tensors else None,
         activation=ACTIVATIONS[str(entry.config.get("activation_function", "Tanh")).rpartition(".")[2]],
-        residual=tensors.get("residual.weight"),
+        residual=_floats(tensors, "residual.weight", 2, file) if "residual.weight" in tensors else None,
         is_residual=bool(entry.config.get("use_residual", False)),
     )
+    wanted = entry.config.get("in_features"), entry.config.get("out_features"), entry.config.get("bias", True)
+    wide, deep = layer.weight.shape
+    fits = (layer.bias is None or len(layer.bias) == wide) and layer.residual is None or (
+        layer.residual is not None and layer.residual.shape == (wide, deep)
+    )
+    if (deep, wide, layer.bias is not None) != wanted or not fits:
+        raise Damaged(f"{file} does not hold the tensors that its config.json names; copy the model again")
+    return layer
 
 
 def unknown_share(tokenizer: "Tokenizer", texts: Iterable[str]) -> float:
