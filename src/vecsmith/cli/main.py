@@ -17,9 +17,11 @@ VERBS: dict[str, str] = {
     "train": "Train a model by a recipe.",
     "encode": "Encode texts to vectors, in shards that resume.",
     "eval": "Judge models on named tasks, with intervals.",
+    "inspect": "Say what data holds, how it is read and what needs action.",
     "index": "Create, change, check and compact an index.",
     "search": "Search an index.",
     "parity": "Does another program give this model's vectors, and why not.",
+    "export": "Write a model for onnxruntime, OpenVINO or without a transformer.",
     "doctor": "Say what is wrong here and the command that mends it.",
     "methods": "List the methods and how far each is.",
 }
