@@ -174,7 +174,7 @@ class StaticEncoder:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of one text, without prompt."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return len(self._ids([text])[0])
 
     def unknown_share(self, texts: Iterable[str]) -> float:
         """Share of tokens that the vocabulary does not know, 0..1; 0 for no tokens."""
