@@ -210,7 +210,9 @@ def _settle(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], list[str
         low, high = _span(path, options, score)
         if low < 0 or high > 1:
             options["score_range"] = (low, high)
-            notes.append(f"scores go from {low:g} to {high:g}; say the scale where it is another: --score-range")
+            notes.append(
+                f"scores from {low:g} to {high:g} are brought to 0..1; is the scale another? --score-range LOW,HIGH"
+            )
     return options, notes
 
 
