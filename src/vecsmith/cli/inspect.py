@@ -37,6 +37,9 @@ def command(
     kind: Annotated[str | None, typer.Option(help="retrieval, pair, scored, class or plain.")] = None,
     format: Annotated[str | None, typer.Option(help="The format, where the name does not say it.")] = None,
     where: Annotated[list[str] | None, typer.Option(help="Only rows of this value: COLUMN=VALUE; may repeat.")] = None,
+    header: Annotated[
+        str | None, typer.Option(help="Names of the columns, comma separated, where the first line is a row.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Read at most so many rows of each file.")] = None,
     suite: Annotated[
         str | None, typer.Option(help="Read every line of a collection and compare its counts (published_sets).")
@@ -71,7 +74,12 @@ def command(
     options: dict[str, Any] = {
         **{"query": query, "document": document, "label": label, "score": score, "group": group, "id": id},
         **{"split": split, "kind": kind, "format": format, "score_range": _range(score_range)},
-        **{"attributes": _names(attributes), "ignore": _names(ignore), "where": _values(where)},
+        **{
+            "attributes": _names(attributes),
+            "ignore": _names(ignore),
+            "where": _values(where),
+            "header": _names(header),
+        },
     }
 
     def read(folder: Path, encoder: "StaticEncoder") -> "Reading":
@@ -86,7 +94,7 @@ def command(
 
 def _inspect(path: str, read: "Callable[[Path, StaticEncoder], Reading]", progress: "Progress", as_json: bool) -> int:
     from vecsmith.cli.inspect_text import inspection_lines
-    from vecsmith.data.inspection.findings import findings_of
+    from vecsmith.data.inspection.findings import Finding, findings_of
     from vecsmith.data.inspection.inspect import inspect_dataset
     from vecsmith.models.names import resolve_name
     from vecsmith.models.static import StaticEncoder
@@ -101,7 +109,8 @@ def _inspect(path: str, read: "Callable[[Path, StaticEncoder], Reading]", progre
             return encoder.count(list(texts))
 
         inspection = inspect_dataset(reading.dataset, count_tokens=count_tokens, progress=progress)
-        findings = findings_of(inspection, unknown_share=max(unknown, default=0.0))
+        faults = [Finding(True, *fault) for fault in reading.faults]
+        findings = faults + findings_of(inspection, unknown_share=max(unknown, default=0.0))
     if as_json:
         content = {
             "path": path,
@@ -150,7 +159,7 @@ def _reading_of(line: "Line", root: Path, limit: int | None, folder: Path, progr
     )
     notes = [note for note in (line.note, *(f"counted {found}" for found in line.differences(read.counts))) if note]
     words = KINDS.get(line.kind, "a retrieval set in the layout of BEIR")
-    return Reading(words, line.kind, read.dataset, parts, files, notes, line.options)
+    return Reading(words, line.kind, read.dataset, parts, files, notes, options=line.options)
 
 
 def _other_folder(path: Path) -> str | None:

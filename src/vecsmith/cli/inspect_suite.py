@@ -23,7 +23,7 @@ def check_lines(collection: "Collection", root: Path, limit: int | None, progres
             task.advance()
     folders = {line.folder for line in collection.lines}
     unread = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name not in folders)
-    bad = [result for result in results if result["verdict"] not in ("as stated", "read", "begun")]
+    bad = [result for result in results if result["verdict"] not in ("as stated", "read", "in part")]
     if as_json:
         print(json.dumps({"lines": results, "folders_without_a_line": unread}, indent=2, ensure_ascii=False))
         return 1 if bad else 0
@@ -37,7 +37,7 @@ def check_lines(collection: "Collection", root: Path, limit: int | None, progres
         print(f"\n{result['line']}: {result['words']}")
     print(f"\n{len(results)} lines of {len(folders)} folders, {len(results) - len(bad)} as they should be")
     if limit is not None:
-        print(f"begun: only the first {limit:,} rows of each file were read; counts were compared where that is all")
+        print(f"in part: only the first {limit:,} rows of each file were read; counts were compared where that is all")
     if unread:
         print(fit(f"folders without a line: {', '.join(unread)}"))
     return 1 if bad else 0
@@ -54,5 +54,5 @@ def _check(line: "Line", root: Path, limit: int | None) -> dict[str, Any]:
     counts = dict(read.counts)
     size = counts.get("rows") or counts.get("images") or counts.get("documents", 0)
     differences = line.differences(counts) if read.whole else []
-    verdict = "begun" if not read.whole else "differs" if differences else "as stated" if line.expect else "read"
+    verdict = "in part" if not read.whole else "differs" if differences else "as stated" if line.expect else "read"
     return {**result, "size": size, "counts": counts, "verdict": verdict, "words": "; ".join(differences)}

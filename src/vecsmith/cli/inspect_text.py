@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["fit", "inspection_lines", "table"]
 
 WIDTH = 80
-SCRIPTS_SHOWN, ATTRIBUTES_SHOWN, SPLITS_SHOWN = 8, 30, 20
+SCRIPTS_SHOWN, ATTRIBUTES_SHOWN, SPLITS_SHOWN = 16, 30, 20
+RARE = 0.0005
 
 
 def inspection_lines(
@@ -22,14 +23,14 @@ def inspection_lines(
     """The whole text, line by line."""
     yield fit(path)
     yield from _wrapped(reading.words, "")
+    if not any(finding.act for finding in findings):
+        yield from ("", "Nothing needs action.")
     for title, act in (("Needs action", True), ("Good to know", False)):
         chosen = [finding for finding in findings if finding.act is act]
         if chosen:
             yield from ("", title)
             for number, finding in enumerate(chosen, 1):
                 yield from _finding(finding, f"{number:>3}. " if act else "  -  ")
-    if not any(finding.act for finding in findings):
-        yield from ("", "Nothing needs action.")
     yield from _how(reading)
     yield from _counts(reading, inspection)
     yield from _lengths(inspection)
@@ -152,10 +153,9 @@ def _attributes(inspection: "Inspection") -> Iterator[str]:
 def _scripts(inspection: "Inspection") -> Iterator[str]:
     scripts = inspection.scripts
     yield from ("", "Scripts")
-    shown = list(scripts.letters.items())[:SCRIPTS_SHOWN]
+    shown = [(name, share) for name, share in scripts.letters.items() if share >= RARE][:SCRIPTS_SHOWN]
     rows = [(name, _share(share), f"{scripts.texts.get(name, 0):,} texts") for name, share in shown]
-    if len(scripts.letters) > SCRIPTS_SHOWN:
-        rest = list(scripts.letters)[SCRIPTS_SHOWN:]
+    if rest := list(scripts.letters)[len(shown) :]:
         rows.append((f"{len(rest)} more", _share(sum(scripts.letters[name] for name in rest)), ", ".join(rest)))
     if scripts.without_letters:
         rows.append(("no letters", "", f"{scripts.without_letters:,} texts"))
@@ -210,7 +210,7 @@ def _quantiles(quantiles: "Quantiles") -> list[str]:
 
 
 def _share(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.0005 else "under 0.1%"
+    return f"{share:.1%}" if share >= RARE else "under 0.1%"
 
 
 def _plain(value: Any) -> str:

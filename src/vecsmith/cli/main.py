@@ -16,6 +16,7 @@ VERBS: dict[str, str] = {
     "forge": "Your text to a fitted, judged, searchable model.",
     "train": "Train a model by a recipe.",
     "encode": "Encode texts to vectors, in shards that resume.",
+    "calibrate": "Measure a model's ranges once, for int8 vectors.",
     "eval": "Judge models on named tasks, with intervals.",
     "inspect": "Say what data holds, how it is read and what needs action.",
     "index": "Create, change, check and compact an index.",

@@ -31,6 +31,7 @@ from vecsmith.progress import SILENT, Progress
 __all__ = ["Copies", "Inspection", "Scripts", "Sign", "inspect_dataset"]
 
 SHORT, LONG = 3, 100_000  # characters
+RARE = 0.01  # share of texts that are neither queries nor documents from which their lengths are shown
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,8 @@ def _parts(arrays: Arrays) -> dict[str, np.ndarray]:
     if not arrays.is_query.any():
         return {"texts": np.arange(len(arrays.keys))}
     rest = ~(arrays.is_query | arrays.is_answer)
-    parts = {"queries": arrays.is_query, "documents": arrays.is_answer, "texts": rest}
-    return {name: np.flatnonzero(mask) for name, mask in parts.items()}
+    parts = {"queries": arrays.is_query, "documents": arrays.is_answer, "others": rest}
+    return {name: np.flatnonzero(mask) for name, mask in parts.items() if mask.sum() >= RARE * len(arrays.keys)}
 
 
 def _counts(arrays: Arrays) -> dict[str, Any]:

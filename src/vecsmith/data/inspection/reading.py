@@ -3,6 +3,7 @@ file shows, and said. A table's columns that nobody named are kept as attributes
 pairs with a label in words are pairs, and a table without a text column is read row by row."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,7 +50,8 @@ class Reading:
     words      what it is, for people
     parts      of a table's columns
     files      (name, split or role, rows or None)
-    notes      what was passed over or settled, a line each
+    notes      what was settled, a line each
+    faults     what was passed over, and the way out
     options    the arguments of `vecsmith.read` that read it so
     """
 
@@ -59,6 +61,7 @@ class Reading:
     parts: tuple[Part, ...] = ()
     files: tuple[tuple[str, str, int | None], ...] = ()
     notes: list[str] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -85,10 +88,11 @@ def read_leniently(
     if found.format == "documents":
         return _documents(path, folder, count_tokens, limit, progress)
     if found.format == "unknown":
-        raise DataError(f"{found.how}. Say what it is: --format (tables: csv, tsv, jsonl, parquet)", file=path)
+        hint = "" if path.is_dir() else ". Say what it is: --format (tables: csv, tsv, jsonl, parquet)"
+        raise DataError(f"{found.how}{hint}", file=path)
     from vecsmith.data.read import read
 
-    listening = _Listening(progress)
+    listening, faults = _Listening(progress), []
     chosen = {name: value for name, value in options.items() if value is not None}
     if found.format not in ("saved_dataset", "arrow_datasets"):
         chosen = {"attributes": "*", "ignore": "*", **chosen}
@@ -97,12 +101,17 @@ def read_leniently(
     except DataError as error:
         if found.format != "beir" or "stands in" not in str(error):
             raise
-        listening.notes.append(f'{error}; the first stays (on_repeat="first")')
+        faults.append((f"an id names two documents: {_place_of(error)}", 'the first of each stays: on_repeat="first"'))
         dataset = read(path, folder=folder, progress=listening, **chosen, on_repeat="first")
     files = tuple((file.name, role, None) for role, paths in found.files.items() for file in paths)
     kind = ", ".join(sorted(dataset.records["kind"].unique().to_pylist()))
     words = f"{FORMAT_NAMES.get(found.format, found.format)} ({found.how})"
-    return Reading(words, kind, dataset, files=files, notes=listening.notes, options=chosen)
+    return Reading(words, kind, dataset, files=files, notes=listening.notes, faults=faults, options=chosen)
+
+
+def _place_of(error: DataError) -> str:
+    """Where a repeated id stands, without the path and the advice."""
+    return str(error).removeprefix(f"{error.file}, ").partition("; ")[0]
 
 
 def _known(found: Found, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -168,11 +177,15 @@ def _tables(
         dataset = builder.finish()
     if limit is not None and any(rows == limit for _, _, rows in files):
         notes.append(f"only the first {limit:,} rows of each file were read (--limit)")
-    notes += [f"{count:,} {words}" for words, count in skipped.items() if count]
+    faults = [
+        (f"{count:,} {words}", 'fill them at the source, or read them so: on_empty="skip"')
+        for words, count in skipped.items()
+        if count
+    ]
     kind = tables[0][1].kind
     delimited = {"csv": "values between commas", "tsv": "values between tabs", "jsonl": "JSON, an object per line"}
     words = f"a table ({delimited.get(tables[0][1].format, tables[0][1].format)}) of {KINDS[kind]}"
-    return Reading(words, kind, dataset, _parts(columns, settled, options, kind), tuple(files), notes, settled)
+    return Reading(words, kind, dataset, _parts(columns, settled, options, kind), tuple(files), notes, faults, settled)
 
 
 def _settle(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -180,6 +193,11 @@ def _settle(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], list[str
     options = {name: value for name, value in given.items() if value is not None}
     options.setdefault("on_empty", "skip")
     notes: list[str] = []
+    if "header" not in options and (first := _first_line(path, options)) and not _is_header(first):
+        options["header"] = False
+        notes.append(
+            "the first line looks like a row, so the columns are called 1, 2, ...; name them: --header text,label,..."
+        )
     sample = _sample(path, options)
     names = list(dict.fromkeys(name for cells in sample for name in cells))
     if "attributes" not in options and "*" not in options.get("ignore", ()):
@@ -188,22 +206,11 @@ def _settle(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], list[str
         if nested and "ignore" not in options:
             options["ignore"] = tuple(nested)
             notes.append(f"left out, as they hold objects: {', '.join(nested)}")
-    try:
-        table = read_table(path, **options)
-    except DataError as error:
-        if "no column is recognised as the text" in str(error):
-            options["document"] = "{*}"
-            longest = _longest(sample, names)
-            options["attributes"] = "*"
-            notes.append(
-                "no column is known to be the text, so each row is read as one text of names and values"
-                + (f"; the longest texts are in {longest}: --document '{longest}'" if longest else "")
-            )
-        elif "does not say which pairs belong together" in str(error):
-            options["kind"] = "pair"
-            notes.append("labels in words do not say which pairs belong together, so the rows are pairs with a label")
-        else:
-            raise
+    table = _readable(path, options, sample, names, notes)
+    columns = table.columns
+    if columns.label and _is_title(columns.query) and not given.get("query") and "kind" not in options:
+        options["document"] = f"{{{columns.query}}}\n{{{columns.document}}}"
+        notes.append(f"{columns.query} and {columns.document} are read together, as the text that has the label")
         table = read_table(path, **options)
     score = table.columns.score or (table.columns.label if table.kind == "scored" else None)
     if score is not None and "score_range" not in options:
@@ -221,6 +228,53 @@ def _sample(path: Path, options: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [cells for _, cells in islice(open_rows(path, **how), SAMPLE)]
 
 
+def _readable(
+    path: Path, options: dict[str, Any], sample: list[dict[str, Any]], names: list[str], notes: list[str]
+) -> Table:
+    """The table, with what it lacks put into the options."""
+    try:
+        return read_table(path, **options)
+    except DataError as error:
+        if "no column is recognised as the text" in str(error):
+            longest = _longest(sample, names)
+            options["document"], options["attributes"] = longest or "{*}", "*"
+            notes.append(
+                f"no column has a name that texts have; {longest} has the longest texts, so it is taken"
+                if longest
+                else "no column is known to be the text, so each row is read as one text of names and values"
+            )
+        elif "does not say which pairs belong together" in str(error):
+            options["kind"] = "pair"
+            table = read_table(path, **options)
+            if not _is_title(table.columns.query):
+                notes.append("labels in words do not say which pairs belong together: pairs with a label")
+                return table
+            columns = table.columns
+            options["document"] = f"{{{columns.query}}}\n{{{columns.document}}}"
+            options["kind"] = "class"
+            notes.append(f"{columns.query} and {columns.document} are read together, as the text that has the label")
+        else:
+            raise
+        return read_table(path, **options)
+
+
+def _is_title(column: str | None) -> bool:
+    return column is not None and column.strip().lower() == "title"
+
+
+def _first_line(path: Path, options: Mapping[str, Any]) -> list[str]:
+    """The cells of the first line of a delimited file; empty for other formats."""
+    if (options.get("format") or table_format(path)) not in ("csv", "tsv"):
+        return []
+    how = {name: options[name] for name in ("format", "delimiter", "quoting") if name in options}
+    return [str(cell) for _, cells in islice(open_rows(path, header=False, **how), 1) for cell in cells.values()]
+
+
+def _is_header(cells: list[str]) -> bool:
+    """Whether cells are names of columns: short, and no numbers."""
+    return all(len(cell) <= 60 and not re.fullmatch(r"[-+]?[\d.,]+", cell.strip()) for cell in cells)
+
+
 def _is_nested(value: Any) -> bool:
     return isinstance(value, dict) or (
         isinstance(value, list) and any(isinstance(member, dict | list) for member in value)
@@ -228,13 +282,13 @@ def _is_nested(value: Any) -> bool:
 
 
 def _longest(sample: list[dict[str, Any]], names: list[str]) -> str | None:
-    """The column with the longest texts, if they have words."""
+    """The column with the longest texts, if most of them have several words."""
     sizes = {
         name: sum(len(value) for cells in sample if isinstance(value := cells.get(name), str) and " " in value)
         for name in names
     }
     best = max(sizes, key=lambda name: sizes[name], default=None)
-    return best if best is not None and sizes[best] > 10 * len(sample) else None
+    return best if best is not None and sizes[best] > 20 * len(sample) else None
 
 
 def _span(path: Path, options: Mapping[str, Any], score: str) -> tuple[float, float]:
@@ -258,7 +312,7 @@ def _parts(columns: Columns, settled: Mapping[str, Any], given: Mapping[str, Any
         if name is None:
             continue
         why = "as you said" if given.get(role) == name else "by its name" if settled.get(role) != name else "settled"
-        found.append(Part(name, _role(role, kind), why))
+        found.append(Part(name.replace("\n", " "), _role(role, kind), why))
     lists = (("negatives", "negative", columns.negatives), ("attributes", "attribute", columns.attributes))
     for role, part, names in lists:
         said = given.get(role) or ()
