@@ -91,7 +91,7 @@ def test_labelled_texts_are_records_of_classes(tmp_path):
 
 
 def test_several_positives_of_a_row_are_documents_of_their_own(tmp_path):
-    (tmp_path / "t.jsonl").write_text('{"id": 7, "query": "q", "pos": ["a", "b"], "neg": ["c"]}\n')
+    (tmp_path / "t.jsonl").write_text('{"id": 7, "query": "q", "answer": ["a", "b"], "neg": ["c"]}\n')
     data = vs.read(tmp_path / "t.jsonl")
     assert data.documents.ids == ["7", "7#1"]
     (record,) = data.records.to_pylist()

@@ -24,6 +24,7 @@ from vecsmith.data.layout import (
     VERSION,
     arrow_file,
     map_table,
+    strangeness,
 )
 from vecsmith.errors import Damaged, DataError
 
@@ -106,7 +107,7 @@ class Dataset:
         for table in TABLES:
             try:
                 tables.append(map_table(arrow_file(folder, table)))
-            except (OSError, pa.ArrowInvalid) as error:
+            except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
                 raise Damaged(
                     f"{arrow_file(folder, table)}: cannot be read ({error}); the dataset is incomplete. "
                     "Read its source again"
@@ -116,6 +117,8 @@ class Dataset:
                     f"{arrow_file(folder, table)}: {tables[-1].num_rows:,} rows where {DESCRIPTION} says "
                     f"{description['rows'][table]:,}. Read the source again"
                 )
+        if words := strangeness(dict(zip(TABLES, tables, strict=True))):
+            raise Damaged(f"{folder}: {words}; its files were changed. Read its source again")
         return cls(*tables, name=description["name"], path=folder)
 
     def save(self, folder: Path | str, *, replace: bool = False) -> "Dataset":
@@ -315,15 +318,20 @@ def _read_description(folder: Path) -> dict[str, Any]:
         raise DataError(
             f"no {DESCRIPTION} here, so this is no dataset. Make one with vecsmith.read", file=folder
         ) from error
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Damaged(f"{folder / DESCRIPTION}: {error}. Read the source again") from error
+    if not isinstance(description, dict):
+        raise Damaged(f"{folder / DESCRIPTION} holds no object. Read the source again")
     if description.get("format") != FORMAT or description.get("version") != VERSION:
         raise DataError(
             f"format {description.get('format')}, version {description.get('version')}; this vecsmith reads {FORMAT}, "
             f"version {VERSION}. Update vecsmith, or read the source again",
             file=folder,
         )
-    return description
+    rows = description.get("rows")
+    if not isinstance(rows, dict) or not all(isinstance(rows.get(table), int) for table in TABLES):
+        raise Damaged(f"{folder / DESCRIPTION} does not say how many rows there are. Read the source again")
+    return {"name": folder.name, **description}
 
 
 def _mask(mask: Any) -> pa.ChunkedArray | pa.Array:

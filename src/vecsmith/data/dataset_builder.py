@@ -7,6 +7,7 @@ their texts first appear.
 
 import json
 import math
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -42,6 +43,7 @@ class _Waiting(NamedTuple):
     group: str | None
     split: str | None
     attributes: dict[str, Any]
+    repeated: bool
 
 
 class DatasetBuilder:
@@ -73,6 +75,7 @@ class DatasetBuilder:
         self._records = RecordBlock(name)
         self._waiting: list[_Waiting] = []
         self._added = 0
+        self._keys = array("Q")  # of the texts of documents, where ids may be repeated
         self._clear_texts()
 
     def __enter__(self) -> "DatasetBuilder":
@@ -107,6 +110,7 @@ class DatasetBuilder:
         *,
         origin: tuple[str, int] | None = None,
         keep_first: bool = False,
+        repeated: bool = False,
     ) -> int:
         """A document; returns its number among those added.
 
@@ -115,6 +119,7 @@ class DatasetBuilder:
         attributes    text, int, float, bool, date, datetime, list or set of text; None is null
         origin        (file, row) for messages
         keep_first    an id that was there before leaves this document out, where it would be an error
+        repeated      likewise, but only where that document has the same text: else it is an error
         raises        DataError: empty text; an attribute named as a column of ours; and, when the block is full, an id
                       that was there before (both places are named)
         """
@@ -126,7 +131,9 @@ class DatasetBuilder:
         if id is not None and (not id or not _is_unicode(id)):
             raise DataError(f"{id!r} is no document id; it needs text that UTF-8 can hold", file=file, row=row)
         name = id if id is not None else _id_of(self._digests[place], attributes, group)
-        self._waiting.append(_Waiting(name, id is not None and not keep_first, place, group, split, attributes))
+        self._waiting.append(
+            _Waiting(name, id is not None and not keep_first, place, group, split, attributes, repeated)
+        )
         self._origins.wait(file, row)
         self._added += 1
         self._flush_if_full()
@@ -260,17 +267,23 @@ class DatasetBuilder:
     def _flush_documents(self, rows: np.ndarray) -> None:
         first: dict[str, int] = {}
         for number, document in enumerate(self._waiting):
-            if first.setdefault(document.id, number) != number and document.is_named:
+            earlier = self._waiting[first.setdefault(document.id, number)]
+            is_same = earlier is document or (document.repeated and earlier.text == document.text)
+            if document.is_named and not is_same:
                 self._refuse(number, *self._origins.waiting[first[document.id]])
         distinct = list(first.values())
         # The bytes as they are: two ids that only NFC makes equal are two.
         digests = b"".join(xxhash.xxh3_128_digest(self._waiting[number].id.encode("utf-8")) for number in distinct)
         before, is_new = self._known_documents.rows(as_pairs(digests))
         for known in np.flatnonzero(~is_new).tolist():
-            if self._waiting[distinct[known]].is_named:
+            document = self._waiting[distinct[known]]
+            if document.is_named and not (document.repeated and self._had_text(int(before[known]), document)):
                 self._refuse(distinct[known], *self._origins.at(int(before[known])))
         kept = np.asarray(distinct, dtype=np.int64)[is_new]
         documents = [self._waiting[number] for number in kept]
+        if any(document.repeated for document in self._waiting):
+            self._keys.extend([0] * (self._documents.rows - len(self._keys)))
+            self._keys.extend(_key(self._digests[document.text]) for document in documents)
         self._documents.add(
             [document.id for document in documents],
             rows[np.array([document.text for document in documents], dtype=np.int64)],
@@ -280,6 +293,10 @@ class DatasetBuilder:
         )
         self._origins.keep(kept)
         self._waiting = []
+
+    def _had_text(self, row: int, document: _Waiting) -> bool:
+        """Whether the document of this row carries the text of one that waits."""
+        return row < len(self._keys) and self._keys[row] == _key(self._digests[document.text])
 
     def _refuse(self, number: int, other_file: str | None, other_row: int | None) -> None:
         file, row = self._origins.waiting[number]
@@ -301,6 +318,10 @@ def _check_names(names: Iterable[str], file: str | None = None, row: int | None 
             file=file,
             row=row,
         )
+
+
+def _key(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big")
 
 
 def _is_unicode(text: str) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 __all__ = [
     "DESCRIPTION",
@@ -16,6 +17,7 @@ __all__ = [
     "VERSION",
     "arrow_file",
     "map_table",
+    "strangeness",
 ]
 
 FORMAT, VERSION = "vecsmith.dataset", 1
@@ -62,10 +64,30 @@ def arrow_file(folder: Path, table: str) -> Path:
     return folder / f"{table}.arrow"
 
 
+def strangeness(tables: dict[str, pa.Table]) -> str | None:
+    """What does not belong in tables that were read, in words: a missing column, or a row of inputs that is not there.
+
+    tables    inputs, documents, records
+    """
+    wanted = {"inputs": INPUTS, "documents": pa.schema(DOCUMENT_FIELDS), "records": RECORDS}
+    for name, schema in wanted.items():
+        for field in schema:
+            found = tables[name].schema.field(field.name).type if field.name in tables[name].column_names else None
+            if found != field.type and not (found is None and field.name in LATER_RECORD_COLUMNS):
+                return f"{name} has {field.name} of {found or 'no type: it is missing'}, not {field.type}"
+    columns = [("documents", tables["documents"]["input"]), ("records", tables["records"]["query"])]
+    columns += [("records", pc.list_flatten(tables["records"][side])) for side in ("positives", "negatives")]
+    for name, rows in columns:
+        ends = pc.min_max(rows).as_py()
+        if ends["min"] is not None and not 0 <= ends["min"] <= ends["max"] < tables["inputs"].num_rows:
+            return f"{name} names rows {ends['min']} to {ends['max']} of {tables['inputs'].num_rows:,} inputs"
+    return None
+
+
 def map_table(path: Path) -> pa.Table:
     """An Arrow file as a table over its mapped pages; every length, offset and text in it is checked.
 
-    raises    OSError, pa.ArrowInvalid: cut, changed, or no Arrow file
+    raises    OSError, pa.ArrowException, UnicodeDecodeError: cut, changed, or no Arrow file
     """
     # A wrong offset would end the process at its first use, not raise. Read block by block: mapped pages that were
     # looked at count as memory of this process.

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from vecsmith.data.readers.arrow_datasets import read_arrow
 from vecsmith.data.readers.line_formats import LINE_FORMATS
 from vecsmith.data.readers.table_formats import (
     Cells,
@@ -21,7 +22,7 @@ from vecsmith.errors import UsageError
 
 __all__ = ["ROW_FORMATS", "open_rows"]
 
-READERS: dict[str, Any] = {"jsonl": read_json_lines, "parquet": read_parquet, **LINE_FORMATS}
+READERS: dict[str, Any] = {"jsonl": read_json_lines, "parquet": read_parquet, "arrow": read_arrow, **LINE_FORMATS}
 ROW_FORMATS = ("csv", "tsv", *READERS)
 
 

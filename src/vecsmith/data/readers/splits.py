@@ -2,7 +2,7 @@
 
 import re
 
-__all__ = ["SIDES", "shard_of", "side_of", "split_named"]
+__all__ = ["SIDES", "SPLITS", "base_of", "shard_of", "side_of", "split_named"]
 
 # What others call the three.
 SIDES = {"training": "train", "validation": "dev", "valid": "dev", "val": "dev", "development": "dev", "eval": "dev"}
@@ -37,6 +37,21 @@ def split_named(stem: str) -> str | None:
     >>> split_named("train"), split_named("quora_dev"), split_named("test-part2"), split_named("contest")
     ('train', 'dev', 'test', None)
     """
-    words = [word for word in re.split(r"[-_.\s]+", stem.lower()) if word]
+    words = _words(stem)
     named = [word for word in (words[-1:] + words[:1]) if word in SPLITS]
     return side_of(named[0]) if named else None
+
+
+def base_of(stem: str) -> str:
+    """A stem without the word that names its split: equal for the splits of one data set.
+
+    >>> base_of("quora_dev"), base_of("train"), base_of("test-part2")
+    ('quora', '', 'part2')
+    """
+    words = _words(stem)
+    place = len(words) - 1 if words and words[-1] in SPLITS else 0 if words and words[0] in SPLITS else None
+    return "-".join(word for number, word in enumerate(words) if number != place)
+
+
+def _words(stem: str) -> list[str]:
+    return [word for word in re.split(r"[-_.\s]+", stem.lower()) if word]

@@ -32,7 +32,7 @@ KNOWN = {
 }
 SYMMETRIC = ({"sentence1", "sentence2"}, {"sentence_1", "sentence_2"}, {"sentence_a", "sentence_b"})
 SYMMETRIC += ({"question1", "question2"}, {"text1", "text2"})  # type: ignore[assignment]
-NEGATIVE = re.compile(r"(hard_)?neg(ative)?s?(_?\d+)?\Z")
+NEGATIVE = re.compile(r"((hard_)?neg(ative)?s?|rejected(_response)?)(_?\d+)?\Z")
 
 
 @dataclass(frozen=True)

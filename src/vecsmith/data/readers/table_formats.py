@@ -13,6 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from vecsmith.data.readers.features import class_names, named_classes
 from vecsmith.data.readers.table_lines import check_file, open_bytes, read_lines
 from vecsmith.data.readers.unpacking import ENDINGS, unpacked_name
 from vecsmith.errors import DataError
@@ -29,6 +30,7 @@ FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "json",
+    ".arrow": "arrow",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
@@ -208,11 +210,12 @@ def read_parquet(path: Path, *, told: Told = None) -> Iterator[Cells]:
         size = path.stat().st_size
         try:
             with pq.ParquetFile(plain, memory_map=True, pre_buffer=False) as file:
+                names = class_names(file.schema_arrow, path)
                 for block in file.iter_batches(batch_size=4096, use_threads=False):
                     block.validate(full=True)
                     for cells in block.to_pylist():
                         row += 1
-                        yield row, cells
+                        yield row, named_classes(cells, names)
                     if told is not None:
                         told(size * block.num_rows // max(1, file.metadata.num_rows))
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:

@@ -19,7 +19,7 @@ BINARY = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet); unpack it, or save the sheet as csv",
     b"%PDF": "a PDF",
     b"SQLite format 3": "an SQLite database",
-    b"ARROW1": "an Arrow file",
+    b"ARROW1": "an Arrow file; name it .arrow",
     b"\xff\xfe": "UTF-16 text; convert it: iconv -f UTF-16 -t UTF-8",
     b"\xfe\xff": "UTF-16 text; convert it: iconv -f UTF-16 -t UTF-8",
 }

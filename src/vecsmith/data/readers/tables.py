@@ -28,6 +28,7 @@ __all__ = ["Table", "TableRow", "read_table"]
 
 READINGS: dict[str, tuple[str, ...]] = {"csv": ("int", "float", "bool", "time"), "jsonl": ("time",), "parquet": ()}
 READINGS["tsv"] = READINGS["csv"]
+READINGS["arrow"] = ()
 READINGS |= dict.fromkeys(("json", "lines", "lists", "counted_blocks"), READINGS["jsonl"])
 SCALARS = (str, int, float, bool, date, type(None))
 ON_EMPTY = ("error", "skip")
