@@ -82,9 +82,7 @@ def _judge(suite: str, tasks: list[str] | None, data_root: Path | None, name: st
 
     def judge(model: Any, exported: Any) -> dict[str, Any]:
         names = ("model" if name == "static" else "float32", name)
-        return loss_of(
-            model, exported, suite=suite, tasks=tasks, data_root=data_root, names=names, progress=progress
-        )
+        return loss_of(model, exported, suite=suite, tasks=tasks, data_root=data_root, names=names, progress=progress)
 
     return judge
 
@@ -110,7 +108,8 @@ def _print_exported(found: Any, as_json: bool) -> None:
     print()
     if quantisation is not None:
         _print_loss(quantisation["loss"])
-    print(f"{found.folder}: space {contract.fingerprint} ({contract.describe()}), {contract.view['dtype']}")
+    print(f"{found.folder}: space {contract.fingerprint}, {contract.view['dtype']}")
+    print(f"  {contract.describe()}")
     print(f"Next: vecsmith encode {found.folder} texts.txt --output vectors")
 
 
@@ -151,15 +150,14 @@ def _static(
         return 0
     if found.report is not None:
         print(found.report)
-        print(f"\n{found.folder}: space {found.contract.fingerprint} ({found.contract.describe()}), unchanged")
+        print(f"\n{found.folder}: space {found.contract.fingerprint}, unchanged bit for bit")
         return 0
+    print(f"An approximation, in a new space, {found.contract.fingerprint}:")
+    print(f"  {found.contract.describe()}")
+    print("Its vectors cannot be mixed with the model's.")
     print(
-        f"An approximation in a new space, {found.contract.fingerprint} ({found.contract.describe()}): its vectors "
-        f"cannot be mixed with the model's."
-    )
-    print(
-        f"Agreement: over {found.agreement['texts']:,} texts, similarities of pairs correlate "
-        f"{found.agreement['correlation']:.3f} with the model's (1 is perfect)"
+        f"Agreement: similarities of pairs among {found.agreement['texts']:,} texts correlate\n"
+        f"{found.agreement['correlation']:.3f} with the model's (1 would be perfect)."
     )
     if found.loss is not None:
         _print_loss(found.loss)

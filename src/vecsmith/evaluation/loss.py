@@ -30,9 +30,7 @@ def loss_of(
                    other - model, with its 95 % interval from a paired bootstrap
     raises         UsageError, DataError, NotEnoughData, as `evaluate`
     """
-    reports = [
-        evaluate(each, suite, tasks=tasks, data_root=data_root, progress=progress) for each in (other, model)
-    ]
+    reports = [evaluate(each, suite, tasks=tasks, data_root=data_root, progress=progress) for each in (other, model)]
     found: dict[str, Any] = {"date": datetime.date.today().isoformat(), "suite": str(suite)}
     for row in reports[0].compare(reports[1]).rows:
         interval = row.interval

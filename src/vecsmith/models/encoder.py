@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -10,14 +11,15 @@ from numpy.typing import NDArray
 from vecsmith.contract.contract import Contract
 from vecsmith.contract.folder import read_model_folder
 from vecsmith.models.names import resolve_name
-from vecsmith.models.onnx_files import is_onnx
+from vecsmith.models.onnx_files import is_onnx, is_openvino
 from vecsmith.models.static import StaticEncoder, is_static
 from vecsmith.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from vecsmith.models.onnx_encoder import OnnxEncoder
     from vecsmith.models.torch_encoder import TorchEncoder
 
-__all__ = ["Encoder", "TorchEncoder", "open_encoder"]
+__all__ = ["Encoder", "TorchEncoder", "open_encoder", "runtime_encoder"]
 
 Float = NDArray[np.float32]
 
@@ -69,10 +71,8 @@ def open_encoder(
         from vecsmith.models.export.cached import int8_folder
 
         folder = int8_folder(name_or_path, trust_remote_code=trust_remote_code)
-    if is_onnx(folder):
-        from vecsmith.models.onnx_encoder import OnnxEncoder
-
-        return OnnxEncoder.open(folder, truncate_dim=truncate_dim, on_truncation=on_truncation)
+    if is_onnx(folder) or is_openvino(folder):
+        return runtime_encoder(folder, truncate_dim=truncate_dim, on_truncation=on_truncation)
     if is_static(read_model_folder(folder)):
         return StaticEncoder.open(folder, truncate_dim=truncate_dim)
     from vecsmith.models.load import load
@@ -87,6 +87,17 @@ def open_encoder(
         on_truncation=on_truncation,
     )
     return TorchEncoder(model)
+
+
+def runtime_encoder(folder: Path, **options: Any) -> "OnnxEncoder":
+    """The encoder of an exported folder, or of an .onnx file; options are those of `OnnxEncoder.open`."""
+    if is_openvino(folder):
+        from vecsmith.models.openvino_encoder import OpenVinoEncoder
+
+        return OpenVinoEncoder.open(folder, **options)
+    from vecsmith.models.onnx_encoder import OnnxEncoder
+
+    return OnnxEncoder.open(folder, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from vecsmith.contract.probes import Probes, check_once
 from vecsmith.errors import ContractError, UsageError
 from vecsmith.models.encode import TRUNCATION, encode
 from vecsmith.models.names import resolve_name
-from vecsmith.models.onnx_files import is_onnx
+from vecsmith.models.onnx_files import is_onnx, is_openvino
 
 if TYPE_CHECKING:
     from vecsmith.models.model import Model
@@ -55,7 +55,7 @@ def load(
     if dtype not in DTYPES:
         raise UsageError(f'dtype is "{dtype}"; known: {", ".join(DTYPES)}')
     folder = resolve_name(name_or_path)
-    if dtype == "int8" or is_onnx(folder):
+    if dtype == "int8" or is_onnx(folder) or is_openvino(folder):
         return _load_onnx(name_or_path, dtype, trust_remote_code, truncate_dim, on_truncation, verify, options)
     check_folder(read_model_folder(folder), trust_remote_code=trust_remote_code)
     contract = Contract.read(folder) if verify and (folder / FILE_NAME).is_file() else None
@@ -88,7 +88,7 @@ def _load_onnx(
     options: dict[str, Any],
 ) -> "Model":
     """An exported folder, or the int8 form of a model, as a Model."""
-    from vecsmith.models.onnx_encoder import OnnxEncoder
+    from vecsmith.models.encoder import runtime_encoder
 
     if options:
         raise UsageError(f"{', '.join(options)}: an ONNX graph is fixed; only truncate_dim and on_truncation change it")
@@ -98,7 +98,7 @@ def _load_onnx(
         folder = int8_folder(name_or_path, trust_remote_code=trust_remote_code)
     else:
         folder = resolve_name(name_or_path)
-    encoder = OnnxEncoder.open(folder, on_truncation=on_truncation, verify=verify)
+    encoder = runtime_encoder(folder, on_truncation=on_truncation, verify=verify)
     from vecsmith.models.onnx_model import OnnxModel
 
     return OnnxModel.from_encoder(encoder, truncate_dim=truncate_dim)

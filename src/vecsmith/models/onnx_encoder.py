@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +63,9 @@ class OnnxEncoder:
         self._counter, self._cutter = _without_limits(own), _without_limits(own)
         if files.limit is not None:
             self._cutter.enable_truncation(files.limit)
-        self._session = _session(files.file, threads or default_threads())
-        self._inputs = _inputs(self._session, files.file)
-        self._output, shape = _output(self._session, files.file)
+        self._session = self._start(files.file, threads or default_threads())
+        self._inputs = self._given(files.file)
+        self._output, shape = self._wanted(files.file)
         self._pooling = None if len(shape) == 2 else _pooling(files, pooling, self._output)
         self._width, self.is_unit = self._seen(shape[-1])
         self.truncate_dim = truncate_dim if truncate_dim and truncate_dim < self._width else None
@@ -82,7 +82,7 @@ class OnnxEncoder:
         pooling: str | None = None,
         on_truncation: str = "warn",
         verify: bool = True,
-    ) -> "OnnxEncoder":
+    ) -> Self:
         """Open an exported folder, or an .onnx file with a tokenizer.json beside it or in the folder above.
 
         threads    of one matrix product; by default OMP_NUM_THREADS, torch's setting where torch is loaded, all cores
@@ -91,7 +91,7 @@ class OnnxEncoder:
         raises     MissingExtra; ContractError: no graph or tokenizer, unknown inputs or outputs, no pooling;
                    Damaged: a file that onnxruntime cannot read; Tampered: files are not those of the contract
         """
-        files = find_onnx(Path(path))
+        files = cls.find(Path(path))
         contract = files.contract
         if verify and contract is not None:
             verify_files(files.root, contract.record.get("files", {}))
@@ -100,8 +100,31 @@ class OnnxEncoder:
             encoder._check_probes(contract, contract.probes)
         return encoder
 
-    def _check_probes(self, contract: Contract, probes: Probes) -> None:
+    @classmethod
+    def find(cls, path: Path) -> OnnxFiles:
+        """The graph of a path and what lies around it."""
+        return find_onnx(path)
+
+    def _start(self, file: Path, threads: int) -> Any:
+        return _session(file, threads)
+
+    def _given(self, file: Path) -> dict[str, type]:
+        return _inputs(self._session, file)
+
+    def _wanted(self, file: Path) -> tuple[str, list[Any]]:
+        return _output(self._session, file)
+
+    def _call(self, feeds: dict[str, Any]) -> Float:
+        found: Float = self._session.run([self._output], feeds)[0].astype(np.float32, copy=False)
+        return found
+
+    @staticmethod
+    def _version() -> str:
         import onnxruntime
+
+        return f"onnxruntime {onnxruntime.__version__}"
+
+    def _check_probes(self, contract: Contract, probes: Probes) -> None:
         import tokenizers
 
         from vecsmith.models.encode import encode
@@ -111,7 +134,7 @@ class OnnxEncoder:
             probes,
             folder=self.files.root,
             fingerprint=contract.fingerprint,
-            versions=(f"onnxruntime {onnxruntime.__version__}", f"tokenizers {tokenizers.__version__}"),
+            versions=(self._version(), f"tokenizers {tokenizers.__version__}"),
             dtype=contract.view["dtype"],
         )
 
@@ -238,7 +261,7 @@ class OnnxEncoder:
         feeds: dict[str, Any] = {
             name: features[name].astype(number, copy=False) for name, number in self._inputs.items()
         }
-        found: Float = self._session.run([self._output], feeds)[0].astype(np.float32, copy=False)
+        found = self._call(feeds)
         if self._pooling is None:
             return found
         pooled = pool_tokens(found, features["attention_mask"], self._pooling)

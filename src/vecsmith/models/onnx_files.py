@@ -9,9 +9,10 @@ from vecsmith.contract.describe import max_length_of, pooling_modes
 from vecsmith.contract.folder import ModelFolder, read_model_folder, read_object
 from vecsmith.errors import ContractError
 
-__all__ = ["OnnxFiles", "find_onnx", "is_onnx"]
+__all__ = ["OPENVINO_GRAPH", "OnnxFiles", "exported_files", "find_onnx", "is_onnx", "is_openvino"]
 
 NAMES = ("model.onnx", "onnx/model.onnx")
+OPENVINO_GRAPH = "openvino_model.xml"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ def is_onnx(path: Path) -> bool:
     return path.is_dir() and not (path / "modules.json").is_file() and any(_graphs(path))
 
 
+def is_openvino(path: Path) -> bool:
+    """Whether a folder was written by `vecsmith export --to openvino`."""
+    return path.is_dir() and not (path / "modules.json").is_file() and (path / OPENVINO_GRAPH).is_file()
+
+
 def find_onnx(path: Path) -> OnnxFiles:
     """The ONNX file of a path and what lies around it.
 
@@ -75,7 +81,7 @@ def find_onnx(path: Path) -> OnnxFiles:
             "there from the model that the file was made of"
         )
     if (file.parent / FILE_NAME).is_file() and not (file.parent / "modules.json").is_file():
-        return _exported(file, Contract.read(file.parent))
+        return exported_files(file, Contract.read(file.parent))
     if (root / "modules.json").is_file():
         return _of_model(file, read_model_folder(root))
     settings = read_object(root / "config_sentence_transformers.json", dict, missing={})
@@ -109,7 +115,8 @@ def _one_of(folder: Path) -> Path:
     raise ContractError(f"{folder} holds {len(found)} ONNX files ({names}); name the one to use")
 
 
-def _exported(file: Path, contract: Contract) -> OnnxFiles:
+def exported_files(file: Path, contract: Contract) -> OnnxFiles:
+    """The surroundings of a graph that vecsmith wrote: all of it stands in its contract."""
     prompts = contract.space["prompts"]
     return OnnxFiles(
         file=file,

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
-__all__ = ["choose_vocabulary", "count_pieces", "cut_tokenizer", "piece_vectors", "start_weights", "static_start"]
+__all__ = [
+    "choose_vocabulary",
+    "count_pieces",
+    "cut_tokenizer",
+    "piece_names",
+    "piece_vectors",
+    "start_weights",
+    "static_start",
+    "word_piece_tokenizer",
+]
 
 Float = NDArray[np.float32]
 
@@ -50,9 +59,9 @@ def static_start(
     from sentence_transformers.base.modules import Normalize
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-    full = _word_pieces(teacher)
+    full = word_piece_tokenizer(teacher)
     counts = count_pieces(full, texts)
-    kept = choose_vocabulary(_names(full), counts, size=vocabulary)
+    kept = choose_vocabulary(piece_names(full), counts, size=vocabulary)
     vectors = piece_vectors(teacher, kept)
     weights = start_weights(vectors, counts[kept], dimension=dimension, smoothing=smoothing)
     embedding = StaticEmbedding(cut_tokenizer(full, kept), embedding_weights=weights)
@@ -109,7 +118,7 @@ def cut_tokenizer(tokenizer: "Tokenizer", kept: Sequence[int] | NDArray[np.int64
     parts = json.loads(tokenizer.to_str())
     if parts["model"].get("type", "WordPiece") != "WordPiece":
         raise UsageError(f"the tokenizer is {parts['model']['type']}; a vocabulary is cut from WordPiece only")
-    names = _names(tokenizer)
+    names = piece_names(tokenizer)
     numbers = {names[int(old)]: new for new, old in enumerate(kept)}
     parts["model"]["vocab"] = numbers
     parts["added_tokens"] = [
@@ -164,7 +173,7 @@ def start_weights(vectors: Float, counts: NDArray[np.int64], *, dimension: int, 
     return (components * (smoothing / (smoothing + share))[:, None]).astype(np.float32)
 
 
-def _word_pieces(teacher: "SentenceTransformer") -> "Tokenizer":
+def word_piece_tokenizer(teacher: "SentenceTransformer") -> "Tokenizer":
     """A copy of the teacher's fast tokenizer, neither cutting nor padding."""
     from tokenizers import Tokenizer
 
@@ -177,7 +186,7 @@ def _word_pieces(teacher: "SentenceTransformer") -> "Tokenizer":
     return copy
 
 
-def _names(tokenizer: "Tokenizer") -> list[str]:
+def piece_names(tokenizer: "Tokenizer") -> list[str]:
     numbers = tokenizer.get_vocab()
     return sorted(numbers, key=numbers.__getitem__)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vecsmith.contract.parity import ParityReport, compare_vectors, verdict_of
 from vecsmith.contract.probes import PROBES, TOLERANCES, probe_vectors
-from vecsmith.models.encode import Backend, encode
+from vecsmith.models.encode import Backend, backend_of, encode
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -30,11 +30,9 @@ class Exported(Protocol):
     def embed(self, texts: list[str], prompt: str = "", role: str | None = None) -> Float: ...
 
 
-def reference_vectors(model: "SentenceTransformer") -> Float:
+def reference_vectors(model: "SentenceTransformer | Backend") -> Float:
     """The model's own vectors of the probes and of each text of `MIXED` alone, so without padding: float32 [25, d]."""
-    from vecsmith.models.torch_encoder import TorchEncoder
-
-    backend = TorchEncoder(model)
+    backend = backend_of(model)
     alone = [backend.embed([text], backend.prompt_for(None), None) for text in MIXED]
     return np.concatenate([_probes(backend), *alone])
 

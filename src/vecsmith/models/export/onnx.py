@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from vecsmith.contract.parity import ParityReport
     from vecsmith.models.onnx_encoder import OnnxEncoder
 
-__all__ = ["DTYPES", "ExportedModel", "Measure", "export_onnx", "fill_folder", "read_reference"]
+__all__ = [
+    "DTYPES",
+    "ExportedModel",
+    "Measure",
+    "checked_target",
+    "export_onnx",
+    "fill_folder",
+    "read_reference",
+    "write_side_files",
+]
 
 DTYPES = ("float32", "int8")
 NOT_MEASURED = "loss not measured"
@@ -68,7 +77,7 @@ def export_onnx(
     if dtype not in DTYPES:
         raise UsageError(f'dtype is "{dtype}"; an ONNX file is written in {" or ".join(DTYPES)}')
     _require_runtime()
-    target = _target(Path(output), replace_folder)
+    target = checked_target(Path(output), replace_folder)
     with progress.task("loading the model", total=None):
         model, contract = read_reference(name_or_path, trust_remote_code)
     with new_folder(target, replace=replace_folder) as folder:
@@ -124,7 +133,7 @@ def fill_folder(
             record["quantisation"] = {"method": METHOD, "weight_bits": bits, "loss": NOT_MEASURED}
         else:
             write_graph(model, folder / "model.onnx")
-    _write_side_files(model, contract, folder)
+    write_side_files(model, contract, folder)
     written = replace(contract.seen(dtype=dtype), record=record)
     written.write(folder)
     encoder = OnnxEncoder.open(folder, verify=False)
@@ -155,7 +164,7 @@ def _require_runtime() -> None:
         raise MissingExtra("onnx", "exporting to ONNX") from None
 
 
-def _target(target: Path, replace_folder: bool) -> Path:
+def checked_target(target: Path, replace_folder: bool) -> Path:
     """The folder to make.
 
     raises    UsageError: it exists, or what would be replaced is no export
@@ -171,7 +180,7 @@ def _target(target: Path, replace_folder: bool) -> Path:
     return target
 
 
-def _write_side_files(model: "SentenceTransformer", contract: Contract, folder: Path) -> None:
+def write_side_files(model: "SentenceTransformer", contract: Contract, folder: Path) -> None:
     """Tokenizer and configs, so that a runtime needs nothing from elsewhere."""
     from tokenizers import Tokenizer
 
