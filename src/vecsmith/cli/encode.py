@@ -24,6 +24,9 @@ def command(
     output: Annotated[Path, typer.Option(help="Folder for the vectors; the same command goes on where it was killed.")],
     prompt: Annotated[str | None, typer.Option(help="query, document, or the name of a prompt of the model.")] = None,
     column: Annotated[str | None, typer.Option(help="Column of a table (.csv .tsv .jsonl .parquet) to encode.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="How to store: float32, int8, uint8 (by stored ranges), binary, ubinary.")
+    ] = "float32",
     on_truncation: Annotated[str, typer.Option(help="Too long an input: warn, error or chunk.")] = "warn",
     truncate_dim: Annotated[int | None, typer.Option(help="Keep the first N components, normalised again.")] = None,
     shard_rows: Annotated[int, typer.Option(help="Rows per file; memory holds one file's texts and vectors.")] = 32_768,
@@ -44,6 +47,7 @@ def command(
         _texts(source, column),
         output,
         prompt=prompt,
+        precision=precision,
         shard_rows=shard_rows,
         on_truncation=on_truncation,
         progress=progress_for(as_json),
@@ -57,14 +61,18 @@ def command(
         "space": shards.contract.fingerprint,
         "prompt": shards.manifest["prompt"],
         "truncated": shards.counts.truncated,
+        "precision": precision,
+        "clipped": shards.clipped,
     }
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
     cut = f", {shards.counts.truncated:,} inputs cut" if shards.counts.truncated else ""
-    print(f"{shards.rows:,} vectors of width {shards.width} in {output}{cut}")
+    stored = "" if precision == "float32" else f", stored as {precision}"
+    print(f"{shards.rows:,} vectors of width {shards.width}{stored} in {output}{cut}")
     print(f"space {shards.contract.fingerprint} ({shards.contract.describe()})")
-    print(f"Read them: vecsmith.models.shards.Shards.open({str(output)!r}).array()")
+    read = "array" if precision == "float32" else "vectors"
+    print(f"Read them: vecsmith.models.shards.Shards.open({str(output)!r}).{read}()")
 
 
 def _texts(source: str, column: str | None) -> Iterator[str]:

@@ -44,7 +44,8 @@ def compare(first: Contract, second: Contract) -> Same | Convertible | Different
     """What it takes to use vectors of `first` where vectors of `second` are expected.
 
     Space fields must be equal. View fields are converted where the vectors hold enough: a wider vector can be cut,
-    one of any length normalised, a finer dtype rounded; never the other way.
+    one of any length normalised, a finer dtype rounded, plain numbers quantised; never the other way. Codes of other
+    ranges are never mixed.
     """
     spaces = sorted({*first.space, *second.space})
     fields = [
@@ -129,7 +130,10 @@ def _view_steps(first: dict[str, Any], second: dict[str, Any]) -> tuple[list[str
             steps.append(f"round to {second.get('dtype')}")
         else:
             block("dtype")
-    if differ("quantiser"):
+    codes, wanted = _codes(first), _codes(second)
+    if codes != wanted and codes is None:
+        steps.append(f"quantise to {second['quantiser']['precision']} by the stored ranges")
+    elif codes != wanted:
         block("quantiser")
     # A prompt that is None stands for "either": a model can still use both.
     if differ("prompt") and first.get("prompt") is not None and second.get("prompt") is not None:
@@ -138,6 +142,18 @@ def _view_steps(first: dict[str, Any], second: dict[str, Any]) -> tuple[list[str
     if differ("similarity") and not (unit and {first.get("similarity"), second.get("similarity")} <= {"cosine", "dot"}):
         steps.append(f"score by {second.get('similarity')}")
     return steps, blocked
+
+
+def _codes(view: dict[str, Any]) -> dict[str, Any] | None:
+    """How vectors are stored as codes; None for plain numbers, whatever ranges the contract keeps for later."""
+    held = view.get("quantiser")
+    if not held or not held.get("precision"):
+        return None
+    ranges = held.get("ranges") or {}
+    return {
+        "precision": held["precision"],
+        "ranges": {width: entry["float32_le_base64"] for width, entry in ranges.items()},
+    }
 
 
 def _short(value: Any) -> str:

@@ -13,7 +13,8 @@ from torch import nn
 
 from vecsmith.contract.contract import FILE_NAME, Contract
 from vecsmith.contract.describe import contract_of
-from vecsmith.errors import ContractError, Damaged, VecsmithError
+from vecsmith.errors import ContractError, Damaged, UsageError, VecsmithError
+from vecsmith.models.quantise import PRECISIONS, Quantiser, stored_quantiser
 from vecsmith.models.static import unit_rows
 from vecsmith.models.unfilled import weights_from_files
 from vecsmith.progress import SILENT, Bars, Progress
@@ -113,9 +114,15 @@ class Model(SentenceTransformer):
         length have it again after `truncate_dim`. Images, token vectors, other precisions, several devices and
         options the driver does not know go to the parent. `batch_size` bounds the tokens of a batch: so many inputs
         of full length; left out, the driver chooses.
+
+        `precision` int8 and uint8 take the ranges that `calibrate` stored, never those of the batch; without them a
+        ContractError says how to get them.
         """
         from vecsmith.models.encode import encode_counted
 
+        precision = arguments[5] if len(arguments) > 5 else options.get("precision")
+        if precision in PRECISIONS:
+            return self._encode_stored(inputs, arguments, options, precision)
         texts = _texts_of(inputs)
         if texts is None or arguments or not _is_plain(options, self.dtype):
             return super().encode(inputs, *arguments, **options)
@@ -129,10 +136,43 @@ class Model(SentenceTransformer):
             on_truncation=self.on_truncation,
             progress=Bars() if options.get("show_progress_bar") else SILENT,
         )
-        vectors = unit_rows(found.vectors) if options.get("normalize_embeddings") else found.vectors
+        vectors: Any = unit_rows(found.vectors) if options.get("normalize_embeddings") else found.vectors
         if options.get("convert_to_tensor"):
             vectors = torch.from_numpy(vectors).to(self.device)
         return vectors[0] if isinstance(inputs, str) else vectors
+
+    def _encode_stored(self, inputs: Any, arguments: tuple[Any, ...], options: dict[str, Any], precision: str) -> Any:
+        """Codes by stored ranges: int8 or uint8 [n, d], [d] for one text."""
+        plain = {name: value for name, value in options.items() if not name.startswith("convert_to")}
+        plain.pop("precision", None)
+        given = (*arguments[:5], "float32", True, False, *arguments[8:]) if len(arguments) > 5 else arguments
+        vectors = self.encode(inputs, *given, **plain)
+        if not isinstance(vectors, np.ndarray):
+            raise UsageError(f'precision "{precision}" is of one vector per input; leave output_value as it is')
+        width = vectors.shape[-1]
+        binary = precision in ("binary", "ubinary")
+        held = Quantiser(precision, width) if binary else stored_quantiser(self.contract, precision, width)
+        codes, _ = held.quantise(np.atleast_2d(vectors))
+        return codes[0] if vectors.ndim == 1 else codes
+
+    def calibrate(
+        self, inputs: "Iterable[str] | np.ndarray", *, prompt: str | None = None, progress: Progress = SILENT
+    ) -> Contract:
+        """Measure the ranges of the components and keep them in the contract of the model's folder.
+
+        inputs    texts of the kind that will be stored, thousands; or vectors float [n, width] of this model
+        prompt    role of the texts: "query", "document", a prompt's name, or None for the default
+        returns   the contract as it was written; from now on `encode(..., precision="int8")` works
+        raises    ContractError: the model has no folder of its own; NotEnoughData: fewer than 100 inputs
+        """
+        from vecsmith.models.calibration import calibrate_folder
+
+        folder = self.folder
+        if folder is None:
+            raise ContractError("this model is not saved, so its ranges have no place; save it first: model.save(PATH)")
+        found = calibrate_folder(folder, self, inputs, prompt=prompt, progress=progress)
+        self._held = None
+        return found.contract
 
     def encode_to(
         self, inputs: Iterable[str], path: str | os.PathLike[str], *, progress: Progress = SILENT, **options: Any

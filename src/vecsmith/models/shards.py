@@ -2,7 +2,7 @@
 
     manifest.json     contract, prompt, and for each shard its rows, its hash and the hash of its inputs
     embedding.json    the contract, for people and tools
-    vectors-000000.npy ...   float32 [rows, width], never pickled
+    vectors-000000.npy ...   float32 [rows, width] or codes, never pickled
 
 A shard counts when the manifest names it. The manifest is replaced whole after each shard, so a kill loses at most the
 shard at work, and no row is ever lost or doubled.
@@ -29,6 +29,7 @@ from vecsmith.contract.compare import Same, compare
 from vecsmith.contract.contract import FILE_NAME, Contract
 from vecsmith.errors import ContractError, Damaged, DataError, Locked, UsageError
 from vecsmith.models.encode import Counts, Driver, backend_of, distinct
+from vecsmith.models.quantise import Quantiser, quantiser_of, stored_quantiser
 from vecsmith.progress import SILENT, Progress, Task
 
 if TYPE_CHECKING:
@@ -82,14 +83,39 @@ class Shards:
     def __len__(self) -> int:
         return self.rows
 
-    def __iter__(self) -> Iterator[Float]:
-        """Each shard as a memory map, float32 [rows, width], in the order of the inputs."""
+    def __iter__(self) -> "Iterator[NDArray[Any]]":
+        """Each shard as a memory map, float32 [rows, width] or codes, in the order of the inputs."""
         for entry in self.manifest["shards"]:
-            yield _map_shard(self.folder / entry["file"], (entry["rows"], self.width))
+            yield _map_shard(self.folder / entry["file"], (entry["rows"], self.code_width), self.dtype)
 
-    def array(self) -> Float:
-        """All vectors in memory: float32 [rows, width]."""
-        whole = np.empty((self.rows, self.width), dtype=np.float32)
+    @property
+    def quantiser(self) -> Quantiser | None:
+        """How the vectors are stored; None for float32."""
+        return quantiser_of(self.contract)
+
+    @property
+    def dtype(self) -> str:
+        """numpy's name of what a shard holds: float32, int8 or uint8."""
+        return str(self.manifest["dtype"])
+
+    @property
+    def code_width(self) -> int:
+        """Columns of a shard: the width, or for bits an eighth of it."""
+        return self.width if self.quantiser is None else self.quantiser.code_width
+
+    @property
+    def clipped(self) -> int:
+        """Components that lay outside the stored ranges."""
+        return int(self.manifest.get("clipped", 0))
+
+    def vectors(self) -> Float:
+        """All vectors as numbers, codes turned back: float32 [rows, width]."""
+        held = self.quantiser
+        return self.array() if held is None else held.dequantise(self.array())
+
+    def array(self) -> "NDArray[Any]":
+        """All vectors in memory as they are stored: float32 [rows, width], or codes [rows, code_width]."""
+        whole = np.empty((self.rows, self.code_width), dtype=self.dtype)
         at = 0
         for shard in self:
             whole[at : at + len(shard)] = shard
@@ -111,6 +137,7 @@ def encode_to(
     path: str | os.PathLike[str],
     *,
     prompt: str | None = None,
+    precision: str = "float32",
     shard_rows: int = SHARD_ROWS,
     on_truncation: str = "warn",
     total: int | None = None,
@@ -123,6 +150,8 @@ def encode_to(
                   compared by hash and skipped
     path          a new or empty folder, or one that this function wrote
     prompt        role: "query", "document", a prompt's name, or None for the model's default prompt
+    precision     how vectors are stored: "float32"; "int8" or "uint8" by the ranges in the model's contract, what lies
+                  outside them cut and counted; "binary" or "ubinary"
     shard_rows    rows of a shard; memory holds the texts and vectors of one
     total         number of inputs for the progress bar, where it is known
     raises        ContractError: the folder was begun with another model or prompt; DataError: its inputs were others
@@ -136,20 +165,28 @@ def encode_to(
     backend = backend_of(model)
     driver = Driver(backend, backend.prompt_for(prompt), prompt, on_truncation=on_truncation)
     contract = model.contract.seen(prompt=driver.prompt or None)
+    quantiser = None if precision == "float32" else stored_quantiser(contract, precision, backend.dimension)
+    if quantiser is not None:
+        contract = contract.seen(quantiser=quantiser.to_json(), width=quantiser.width)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with _only_writer(folder):
-        manifest = _begin(folder, contract, driver)
+        manifest = _begin(folder, contract, driver, quantiser)
         stream = iter(inputs)
         with progress.task("encoding", total=total, unit="texts") as task:
             _skip_finished(folder, manifest, stream, task)
-            _write_rest(folder, manifest, stream, driver, shard_rows, task)
+            _write_rest(folder, manifest, stream, driver, quantiser, shard_rows, task)
     shards = Shards(folder, manifest)
     driver.say_truncated(shards.counts, progress)
+    if shards.clipped:
+        progress.say(
+            f"{shards.clipped:,} components of {shards.rows:,} vectors lay outside the stored ranges and were cut to "
+            "them; where these are many, calibrate on texts of this kind"
+        )
     return shards
 
 
-def _begin(folder: Path, contract: Contract, driver: Driver) -> dict[str, Any]:
+def _begin(folder: Path, contract: Contract, driver: Driver, quantiser: Quantiser | None) -> dict[str, Any]:
     """The folder's manifest, begun where it has none; refused where it was begun otherwise."""
     manifest = _read_manifest(folder)
     if manifest is None:
@@ -162,7 +199,8 @@ def _begin(folder: Path, contract: Contract, driver: Driver) -> dict[str, Any]:
             "format": FORMAT,
             "contract": contract.to_json(),
             "width": driver.backend.dimension,
-            "dtype": "float32",
+            "dtype": "float32" if quantiser is None else quantiser.dtype,
+            "clipped": 0,
             "prompt": driver.prompt,
             "on_truncation": driver.on_truncation,
             "complete": False,
@@ -182,11 +220,16 @@ def _begin(folder: Path, contract: Contract, driver: Driver) -> dict[str, Any]:
 def _require_same_job(folder: Path, manifest: dict[str, Any], contract: Contract, driver: Driver) -> None:
     held = Contract.from_json(manifest["contract"], str(folder / MANIFEST))
     different = []
-    if not isinstance(compare(held.seen(prompt=None), contract.seen(prompt=None)), Same):
+    plain = {"prompt": None, "quantiser": None}
+    if not isinstance(compare(held.seen(**plain), contract.seen(**plain)), Same):
         different.append(
             f"the model {held.name} ({held.fingerprint}, {held.width} wide), not {contract.name} "
             f"({contract.fingerprint}, {contract.width} wide)"
         )
+    elif not isinstance(compare(held.seen(prompt=None), contract.seen(prompt=None)), Same):
+        now, then = (found.view.get("quantiser") or {} for found in (contract, held))
+        kept, wanted = then.get("precision", "float32"), now.get("precision", "float32")
+        different.append(f"precision {kept}, not {wanted}" if kept != wanted else f"other ranges of its {kept} codes")
     if manifest["prompt"] != driver.prompt:
         different.append(f"the prompt {manifest['prompt']!r}, not {driver.prompt!r}")
     chunked = "chunk" in (manifest["on_truncation"], driver.on_truncation)
@@ -225,7 +268,13 @@ def _skip_finished(folder: Path, manifest: dict[str, Any], stream: Iterator[str]
 
 
 def _write_rest(
-    folder: Path, manifest: dict[str, Any], stream: Iterator[str], driver: Driver, shard_rows: int, task: Task
+    folder: Path,
+    manifest: dict[str, Any],
+    stream: Iterator[str],
+    driver: Driver,
+    quantiser: Quantiser | None,
+    shard_rows: int,
+    task: Task,
 ) -> None:
     while not manifest["complete"]:
         batch = list(islice(stream, shard_rows))
@@ -234,14 +283,16 @@ def _write_rest(
             first = _rows(manifest) + 1
             texts, places = distinct(batch, first_row=first)
             found = driver.run(texts, places, task, first_row=first)
-            entry = _write_shard(folder / f"vectors-{len(manifest['shards']):06d}.npy", found.vectors)
+            stored, clipped = (found.vectors, 0) if quantiser is None else quantiser.quantise(found.vectors)
+            entry = _write_shard(folder / f"vectors-{len(manifest['shards']):06d}.npy", stored)
+            changed["clipped"] = manifest.get("clipped", 0) + clipped
             changed["shards"] = [*manifest["shards"], {**entry, "inputs": _hash(batch)}]
             changed["counts"] = asdict(Counts(**manifest["counts"]) + found.counts)
         write_json(folder / MANIFEST, {**manifest, **changed})
         manifest.update(changed)
 
 
-def _write_shard(file: Path, vectors: Float) -> dict[str, Any]:
+def _write_shard(file: Path, vectors: NDArray[Any]) -> dict[str, Any]:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(vectors))
     # Written as bytes: numpy's own writer reports a full disk without saying that it is one.
@@ -255,14 +306,14 @@ def _write_shard(file: Path, vectors: Float) -> dict[str, Any]:
     return {"file": file.name, "rows": len(vectors), "size": size, "sha256": digest.hexdigest()}
 
 
-def _map_shard(file: Path, shape: tuple[int, int]) -> Float:
-    """The rows of a shard, mapped; what is no plain float32 matrix of this shape is never unpickled or guessed at."""
+def _map_shard(file: Path, shape: tuple[int, int], dtype: str) -> "NDArray[Any]":
+    """The rows of a shard, mapped; what is no plain matrix of this shape and type is never unpickled or guessed at."""
     try:
-        vectors: Float = np.load(file, mmap_mode="r", allow_pickle=False)
+        vectors: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError, SyntaxError, TypeError) as error:
         raise Damaged(f"{file} cannot be read ({error}); remove {file.parent} and encode again") from error
-    if not isinstance(vectors, np.ndarray) or vectors.shape != shape or vectors.dtype != np.float32:
-        raise Damaged(f"{file} holds no float32 {shape[0]} x {shape[1]}; remove {file.parent} and encode again")
+    if not isinstance(vectors, np.ndarray) or vectors.shape != shape or vectors.dtype != dtype:
+        raise Damaged(f"{file} holds no {dtype} {shape[0]} x {shape[1]}; remove {file.parent} and encode again")
     return vectors
 
 
@@ -272,7 +323,7 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
         known = manifest["format"] == FORMAT
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"{folder / MANIFEST} cannot be read ({error}); remove {folder} and encode again") from error
     if not known:
         raise Damaged(
