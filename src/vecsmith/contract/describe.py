@@ -26,6 +26,7 @@ ARCHITECTURE = (
     "intermediate_size", "hidden_act", "hidden_activation", "layer_norm_eps", "rms_norm_eps",
     "max_position_embeddings", "sliding_window", "position_embedding_type", "is_causal",
 )  # fmt: skip
+SHIFTED = ("roberta", "xlm-roberta", "camembert")  # their positions begin after the padding token's number
 PACKAGES = ("vecsmith", "sentence-transformers", "transformers", "torch", "tokenizers", "numpy")
 POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
@@ -128,10 +129,11 @@ def max_length_of(model: ModelFolder) -> int | None:
         return int(cut["max_length"]) if cut else None
     if first.config.get("max_seq_length"):
         return int(first.config["max_seq_length"])
-    limits = [
-        read_object(root / "tokenizer_config.json", dict, missing={}).get("model_max_length"),
-        read_object(root / "config.json", dict, missing={}).get("max_position_embeddings"),
-    ]
+    config = read_object(root / "config.json", dict, missing={})
+    positions = config.get("max_position_embeddings")
+    if isinstance(positions, int) and config.get("model_type") in SHIFTED:
+        positions -= int(config.get("pad_token_id") or 0) + 1
+    limits = [read_object(root / "tokenizer_config.json", dict, missing={}).get("model_max_length"), positions]
     known = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < 1e9]
     return min(known) if known else None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vecsmith.atomic import new_folder
 from vecsmith.contract.contract import FILE_NAME, Contract
-from vecsmith.contract.describe import POOLING_KEYS, contract_of
+from vecsmith.contract.describe import POOLING_KEYS, contract_of, max_length_of
 from vecsmith.contract.folder import read_model_folder
 from vecsmith.errors import ContractError, UsageError
 
@@ -144,9 +144,9 @@ def _widen(folder: Path) -> None:
         if kind == "Pooling":
             _change(folder / entry["path"] / "config.json", _pooling_names)
         elif kind == "Transformer":
-            limit = _json(folder / entry["path"] / "tokenizer_config.json").get("model_max_length")
-            known = isinstance(limit, int) and 0 < limit < 10**9
-            older = {"max_seq_length": limit if known else None, "do_lower_case": False}
+            # A null stops text-embeddings-inference at its start; a missing key makes vLLM look elsewhere.
+            limit = max_length_of(read_model_folder(folder))
+            older = {"do_lower_case": False, **({"max_seq_length": limit} if limit else {})}
             _change(folder / entry["path"] / "sentence_bert_config.json", lambda now, old=older: {**old, **now})
     _write(folder / "modules.json", modules)
 
