@@ -9,7 +9,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 from transformers import AutoConfig, AutoModel
 
-from vecsmith.models.packed import can_pack, ids_of, pack, packed_attention, packed_forward
+from vecsmith.models.bert_layers import Memory
+from vecsmith.models.packed import can_pack, ids_of, layers_of, pack, packed_attention, packed_encode, packed_forward
 
 LIMIT = 2e-6
 SIZES = {
@@ -84,6 +85,57 @@ def test_packed_vectors_are_those_of_each_text_alone(models, kind, sizes, seed):
         expected = padded(model, ids)
     scale = max(1.0, float(expected.abs().max()))
     assert (found - expected).abs().max() <= LIMIT * scale
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta"])
+@given(sizes=lengths, seed=st.integers(0, 99))
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_quick_way_gives_the_vectors_of_the_stock_layers(models, kind, sizes, seed):
+    model, ids = models[kind], draw_ids(sizes, seed)
+    layers, memory = layers_of(model), Memory()
+    with torch.inference_mode():
+        packed_encode(model, draw_ids([40, 3]), layers=layers, memory=memory)  # leaves its values in the memory
+        found = packed_encode(model, ids, layers=layers, memory=memory)
+        assert (found - packed_forward(model, ids)["sentence_embedding"]).abs().max() <= LIMIT
+
+
+def test_weights_that_change_are_seen_by_the_quick_way(tmp_path, minilm_folder):
+    model, ids = build(tmp_path, "bert", minilm_folder), draw_ids([4, 9])
+    with torch.inference_mode():
+        before = packed_encode(model, ids, layers=layers_of(model), memory=Memory())
+    with torch.no_grad():
+        model[0].model.encoder.layer[0].attention.self.query.weight.mul_(3)
+    with torch.inference_mode():
+        after = packed_encode(model, ids, layers=layers_of(model), memory=Memory())
+        assert torch.allclose(after, packed_forward(model, ids)["sentence_embedding"], atol=LIMIT)
+    assert not torch.allclose(before, after, atol=1e-3)
+
+
+def test_hooks_and_foreign_parts_keep_a_model_on_the_stock_layers(tmp_path, minilm_folder):
+    model = build(tmp_path, "bert", minilm_folder)
+    assert layers_of(model) is not None
+    handle = model[0].model.encoder.layer[1].output.register_forward_hook(lambda *arguments: None)
+    assert layers_of(model) is None
+    handle.remove()
+    assert layers_of(model) is not None
+    handle = model.register_forward_hook(lambda *arguments: None)
+    assert layers_of(model) is None
+    handle.remove()
+
+    class Adapter(torch.nn.Linear):
+        def forward(self, states):
+            return super().forward(states) * 2
+
+    inner = model[0].model.encoder.layer[0].intermediate
+    inner.dense = torch.nn.Linear(32, 48)
+    assert layers_of(model).layers[0].inner is inner.dense
+    inner.dense = Adapter(32, 48)
+    assert layers_of(model) is None
+
+
+def test_other_architectures_have_no_quick_way(models):
+    assert layers_of(models["distilbert"]) is None
+    assert layers_of(models["modernbert"]) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

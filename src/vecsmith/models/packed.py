@@ -25,7 +25,19 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-__all__ = ["Pack", "can_pack", "ids_of", "pack", "packed_attention", "packed_forward"]
+from vecsmith.models.bert_layers import BertLayers, Memory
+
+__all__ = [
+    "Pack",
+    "can_pack",
+    "first_position_of",
+    "ids_of",
+    "layers_of",
+    "pack",
+    "packed_attention",
+    "packed_encode",
+    "packed_forward",
+]
 
 Ids = Sequence[Sequence[int]] | Sequence[NDArray[np.int64]]
 
@@ -138,6 +150,31 @@ def packed_forward(
     }
 
 
+def packed_encode(
+    model: SentenceTransformer,
+    ids: Ids,
+    *,
+    layers: BertLayers,
+    memory: Memory,
+    prompt_length: int | None = None,
+) -> Tensor:
+    """`packed_forward` for encoding only, through `layers_of(model)`: float [n, d] in the order of `ids`."""
+    packed = pack(ids, first_position=first_position_of(cast(Transformer, model[0])))
+    features = packed.features(prompt_length)
+    features["token_embeddings"] = layers(packed, memory)[None]
+    for module in list(model)[1:]:
+        features = module(features)
+    return cast(Tensor, features["sentence_embedding"])[packed.places]
+
+
+def layers_of(model: SentenceTransformer) -> BertLayers | None:
+    """The quick way through a model for which `can_pack` is true; None where it has adapters, hooks or other layers."""
+    first = cast(Transformer, model[0])
+    if any(each._forward_hooks or each._forward_pre_hooks for each in (model, first)):
+        return None
+    return BertLayers.of(first.model)  # found anew each time: parts may have been replaced
+
+
 @contextmanager
 def packed_attention(transformer: Transformer, packed: Pack) -> Iterator[None]:
     """Within it, forward passes of this thread attend within the texts of `packed`; other threads see nothing of it."""
@@ -162,7 +199,10 @@ def packed_attention(transformer: Transformer, packed: Pack) -> Iterator[None]:
 
 def first_position_of(transformer: Transformer) -> int:
     """The position a text's first token has: after the padding index where positions are a table that has one."""
-    return int(transformer._infer_flatten_position_offset())
+    kept = transformer.__dict__.get("_vecsmith_first_position")
+    if kept is None:
+        kept = transformer.__dict__["_vecsmith_first_position"] = int(transformer._infer_flatten_position_offset())
+    return int(kept)
 
 
 def can_pack(model: SentenceTransformer) -> bool:
@@ -184,7 +224,7 @@ def can_pack(model: SentenceTransformer) -> bool:
 
 
 def _recomputes(inner: nn.Module) -> bool:
-    return any(getattr(module, "gradient_checkpointing", False) for module in inner.modules())
+    return any(module.__dict__.get("gradient_checkpointing") for module in inner.modules())
 
 
 def _parts_fit(model: SentenceTransformer) -> bool:

@@ -13,8 +13,9 @@ from tokenizers import Tokenizer
 
 from vecsmith.contract.contract import Contract
 from vecsmith.errors import ContractError, Damaged
+from vecsmith.models.bert_layers import Memory
 from vecsmith.models.encode import Held, HeldTexts, cut_at_words, encode
-from vecsmith.models.packed import can_pack, packed_forward
+from vecsmith.models.packed import can_pack, layers_of, packed_encode, packed_forward
 from vecsmith.models.static import unknown_share
 from vecsmith.models.token_ids import ExactIds, exact_ids, plain_tokenizer
 from vecsmith.progress import SILENT, Progress
@@ -80,7 +81,8 @@ class TorchEncoder:
     def hold(self, texts: list[str], prompt: str, role: str | None) -> Held:
         """Texts tokenised once where `exact_ids` knows how; else counted here and tokenised again by `embed`."""
         exact = exact_ids(self.model) if self.is_padded else None
-        self.model.eval()
+        if any(module.training for module in self.model.modules()):  # setting it costs as much as half a short text
+            self.model.eval()
         return HeldTexts(self, texts, prompt, role) if exact is None else _Ids(self, exact, texts, prompt, role)
 
     def _run(self, features: dict[str, Any], task: dict[str, Any]) -> Float:
@@ -187,11 +189,16 @@ class _Ids:
         self.task: dict[str, Any] = {"task": role} if role in ("query", "document") else {}
         # Not proven on accelerators, where many small attention calls cost more than padding does.
         self.is_packed = encoder.model.device.type == "cpu" and can_pack(encoder.model)
+        self.layers = layers_of(encoder.model) if self.is_packed else None
+        self.memory = Memory()
 
     def embed(self, rows: Rows) -> Float:
         encoder, ids = self.encoder, self.tokens.of(rows)
         with torch.inference_mode():
             if not self.is_packed:
                 return encoder._run(self.exact.padded(ids, self.prompt_length), self.task)
-            found = packed_forward(encoder.model, ids, prompt_length=self.prompt_length)
-            return encoder._view(found["sentence_embedding"])
+            length = self.prompt_length
+            if self.layers is None:
+                return encoder._view(packed_forward(encoder.model, ids, prompt_length=length)["sentence_embedding"])
+            vectors = packed_encode(encoder.model, ids, layers=self.layers, memory=self.memory, prompt_length=length)
+            return encoder._view(vectors)
