@@ -123,7 +123,7 @@ def read_object(path: Path, kind: type, missing: Any = None) -> Any:
         if missing is not None:
             return missing
         raise ContractError(f"{path} is missing") from None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:  # thousands of brackets in one another
         raise ContractError(f"{path} is no JSON file: {error}") from error
     if not isinstance(value, kind):
         raise ContractError(f"{path} holds a {type(value).__name__} where a {kind.__name__} is expected")

@@ -34,7 +34,7 @@ def read_header(file: Path) -> tuple[dict[str, dict[str, Any]], int]:
             raise _damaged(file, f"its header claims {length:,} bytes and the file has {size:,}")
         try:
             header = json.loads(stream.read(length))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged(file, "its header is no JSON") from error
     if not isinstance(header, dict):
         raise _damaged(file, "its header is no JSON object")

@@ -117,7 +117,11 @@ class Dataset:
                     f"{arrow_file(folder, table)}: {tables[-1].num_rows:,} rows where {DESCRIPTION} says "
                     f"{description['rows'][table]:,}. Read the source again"
                 )
-        if words := strangeness(dict(zip(TABLES, tables, strict=True))):
+        try:
+            words = strangeness(dict(zip(TABLES, tables, strict=True)))
+        except UnicodeDecodeError as error:
+            words = f"a column's name is no text ({error})"
+        if words:
             raise Damaged(f"{folder}: {words}; its files were changed. Read its source again")
         return cls(*tables, name=description["name"], path=folder)
 

@@ -310,7 +310,7 @@ def _map_shard(file: Path, shape: tuple[int, int], dtype: str) -> "NDArray[Any]"
     """The rows of a shard, mapped; what is no plain matrix of this shape and type is never unpickled or guessed at."""
     try:
         vectors: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError, SyntaxError, TypeError) as error:
+    except Exception as error:  # numpy parses the header as Python: any of its parser's errors may come
         raise Damaged(f"{file} cannot be read ({error}); remove {file.parent} and encode again") from error
     if not isinstance(vectors, np.ndarray) or vectors.shape != shape or vectors.dtype != dtype:
         raise Damaged(f"{file} holds no {dtype} {shape[0]} x {shape[1]}; remove {file.parent} and encode again")
@@ -329,7 +329,26 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
         raise Damaged(
             f"{folder / MANIFEST} has format {manifest['format']!r}, known here is {FORMAT}; upgrade vecsmith"
         )
+    if not _is_whole(manifest):
+        raise Damaged(f"{folder / MANIFEST} was changed: it lacks what it is written with; encode again")
     return manifest
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether a manifest has every part, each of its type, and names no file outside its folder."""
+    kinds = {"contract": dict, "width": int, "complete": bool, "counts": dict, "shards": list, "on_truncation": str}
+    if not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()) or "prompt" not in manifest:
+        return False
+    counts, known = manifest["counts"], asdict(Counts())
+    if not counts.keys() <= known.keys() or not all(isinstance(number, int) for number in counts.values()):
+        return False
+    entry_kinds = {"file": str, "rows": int, "size": int, "sha256": str, "inputs": str}
+    return all(
+        isinstance(entry, dict)
+        and all(isinstance(entry.get(key), kind) for key, kind in entry_kinds.items())
+        and Path(entry["file"]).name == entry["file"]
+        for entry in manifest["shards"]
+    )
 
 
 def _rows(manifest: dict[str, Any]) -> int:
