@@ -15,6 +15,7 @@ from vecsmith.contract.contract import FILE_NAME, Contract
 from vecsmith.contract.describe import contract_of
 from vecsmith.errors import ContractError, Damaged, UsageError, VecsmithError
 from vecsmith.models.quantise import PRECISIONS, Quantiser, stored_quantiser
+from vecsmith.models.quiet import without_foreign_bars
 from vecsmith.models.static import unit_rows
 from vecsmith.models.unfilled import weights_from_files
 from vecsmith.progress import SILENT, Bars, Progress
@@ -54,7 +55,7 @@ class Model(SentenceTransformer):
                   does not hold, which transformers would draw at random
         """
         try:
-            with weights_from_files(folder):
+            with weights_from_files(folder), without_foreign_bars():
                 model = cls(str(folder), **options)
             model._try()
         except (VecsmithError, MemoryError):
@@ -203,7 +204,8 @@ class Model(SentenceTransformer):
 
     def stock_save(self, path: str, *, card: bool, train_datasets: list[str] | None = None) -> None:
         """The parent's `save`, which `vecsmith.models.save` builds on."""
-        super().save(path, create_model_card=card, train_datasets=train_datasets)
+        with without_foreign_bars():
+            super().save(path, create_model_card=card, train_datasets=train_datasets)
 
     def adopt(self, folder: Path) -> None:
         """From now on the weights in memory are those of this folder."""
