@@ -16,22 +16,26 @@ _HOMES = {
     "field": "vecsmith.index.where",
     "forge": "vecsmith.forging.run",
     "load": "vecsmith.models.load",
+    "parity": "vecsmith.models.parity",
     "read": "vecsmith.data.read",
     "train": "vecsmith.forging.train",
+    "write": "vecsmith.data.write",
 }
 
-__all__ = ["Dataset", "Index", "compare", "evaluate", "field", "forge", "load", "read", "train"]
+__all__ = ["Dataset", "Index", "compare", "evaluate", "field", "forge", "load", "parity", "read", "train", "write"]
 
 if TYPE_CHECKING:
     from vecsmith.contract.compare import compare
     from vecsmith.data.dataset import Dataset
     from vecsmith.data.read import read
+    from vecsmith.data.write import write
     from vecsmith.evaluation.evaluate import evaluate
     from vecsmith.forging.run import forge
     from vecsmith.forging.train import train
     from vecsmith.index.index import Index
     from vecsmith.index.where import field
     from vecsmith.models.load import load
+    from vecsmith.models.parity import parity
 
 
 def __getattr__(name: str) -> object:

@@ -142,10 +142,13 @@ def write_examples(
         if kind not in ("pair", "scored"):
             for passage in (*example.positives, *example.negatives):
                 builder.add_document(passage.id, passage.text, passage.attributes, origin=origin, repeated=True)
+        positives, negatives = ([passage.text for passage in side] for side in (example.positives, example.negatives))
+        if example.fields.get("scores") is None and example.fields.get("teacher_scores") is None:
+            positives, negatives = list(dict.fromkeys(positives)), list(dict.fromkeys(negatives))
         builder.add_record(
             query=example.query,
-            positives=[passage.text for passage in example.positives],
-            negatives=[passage.text for passage in example.negatives],
+            positives=positives,
+            negatives=negatives,
             kind=kind,
             split=split,
             origin=origin,

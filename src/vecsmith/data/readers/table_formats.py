@@ -134,8 +134,10 @@ def _needs_quoting(sample: list[str], delimiter: str) -> bool:
         return False
     plain = [cells for _, cells in _plain(iter(sample), delimiter, Path())]
     widths, header = {len(cells) for cells in plain}, plain[0]
+    if all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header):
+        return True
     if len(widths) == 1:
-        return all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in header)
+        return False
     try:
         rows = [
             cells for cells in csv.reader((line + "\n" for line in sample), delimiter=delimiter, strict=True) if cells
