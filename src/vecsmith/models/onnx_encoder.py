@@ -370,7 +370,10 @@ def _foreign_contract(files: OnnxFiles, pooling: str | None, width: int, is_unit
         "pooling": pooling or "in the graph",
         "max_length": files.limit,
         "attention": "in the graph",
-        "prompts": {"texts": files.prompts, "default": files.default_prompt},
+        "prompts": {
+            "texts": {name: text for name, text in sorted(files.prompts.items()) if text},
+            "default": files.default_prompt,
+        },
     }
     view = {
         "width": width,

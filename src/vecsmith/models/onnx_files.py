@@ -11,6 +11,7 @@ from vecsmith.errors import ContractError
 
 __all__ = ["OPENVINO_GRAPH", "OnnxFiles", "exported_files", "find_onnx", "is_onnx", "is_openvino"]
 
+EMPTY = {"query": "", "document": ""}  # prompts that every model has
 NAMES = ("model.onnx", "onnx/model.onnx")
 OPENVINO_GRAPH = "openvino_model.xml"
 
@@ -23,7 +24,7 @@ class OnnxFiles:
     root        the folder with tokenizer.json, prompts and pooling: the file's own, or the one above
     contract    of an exported folder; None for a file from elsewhere
     limit       most tokens of an input, special tokens included; None where nothing says it
-    prompts     by name; default_prompt the name used without a role
+    prompts     by name, "query" and "document" among them; default_prompt: the name used without a role
     pooling     mode for graphs that end in token vectors; None where nothing says it
     is_unit     whether vectors have length 1; None where nothing says it
     stages      modules after the pooling that a graph of token vectors lacks, e.g. ("Dense",)
@@ -40,15 +41,14 @@ class OnnxFiles:
     stages: tuple[str, ...] = ()
 
     def prompt_for(self, role: str | None) -> str:
-        """The text put before an input, by sentence-transformers' rules: "document" falls back to "passage", "corpus".
+        """The text put before an input, by sentence-transformers' rules.
 
         raises    ValueError: a name that is neither a role nor a prompt
         """
         if role is None:
             return self.prompts.get(self.default_prompt, "") if self.default_prompt else ""
-        for name in ("document", "passage", "corpus") if role == "document" else (role,):
-            if name in self.prompts:
-                return self.prompts[name]
+        if role in self.prompts:
+            return self.prompts[role]
         if role in ("query", "document"):
             return ""
         names = ", ".join(sorted(self.prompts)) or "none"
@@ -91,7 +91,7 @@ def find_onnx(path: Path) -> OnnxFiles:
         root=root,
         contract=None,
         limit=_limit(root),
-        prompts={name: text for name, text in (settings.get("prompts") or {}).items() if text},
+        prompts={**EMPTY, **{name: text for name, text in (settings.get("prompts") or {}).items() if text}},
         default_prompt=settings.get("default_prompt_name"),
         pooling=pooling,
         is_unit=None,
@@ -123,7 +123,7 @@ def exported_files(file: Path, contract: Contract) -> OnnxFiles:
         root=file.parent,
         contract=contract,
         limit=contract.space["max_length"],
-        prompts=dict(prompts["texts"]),
+        prompts={**EMPTY, **prompts["texts"]},
         default_prompt=prompts["default"],
         pooling=None,
         is_unit=bool(contract.view["normalised"]),
@@ -139,7 +139,7 @@ def _of_model(file: Path, model: ModelFolder) -> OnnxFiles:
         root=model.path,
         contract=None,
         limit=max_length_of(model),
-        prompts={name: text for name, text in model.prompts.items() if text},
+        prompts=model.prompts,
         default_prompt=model.default_prompt_name,
         pooling=modes[0] if len(modes) == 1 else None,
         is_unit=kinds[-1] == "Normalize",

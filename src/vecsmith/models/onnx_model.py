@@ -58,11 +58,10 @@ class OnnxModel(Model):
     @classmethod
     def from_encoder(cls, encoder: OnnxEncoder, *, truncate_dim: int | None = None) -> "OnnxModel":
         """A model around an open encoder."""
-        prompts = encoder.files.prompts
         model = cls(
             modules=[OnnxModule(encoder)],
             device="cpu",
-            prompts={"query": "", "document": "", **prompts},
+            prompts=dict(encoder.files.prompts),
             default_prompt_name=encoder.files.default_prompt,
             similarity_fn_name=encoder.contract.view["similarity"],
             truncate_dim=truncate_dim,
