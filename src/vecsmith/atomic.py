@@ -86,7 +86,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, *, durable: bool = Tr
 
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = True) -> None:
     """Replace the content of `path` by `text` in UTF-8, atomically."""
-    write_bytes(path, text.encode("utf-8"), durable=durable)
+    # A file name that is no UTF-8 is half surrogate pairs in Python; as \\udcff it can be written, and JSON reads it back.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"), durable=durable)
 
 
 def write_json(path: str | os.PathLike[str], value: object, *, durable: bool = True) -> None:

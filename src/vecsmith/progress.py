@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
+from vecsmith.terminal import printable
+
 __all__ = ["SILENT", "Bars", "JsonEvents", "Progress", "Task"]
 
 
@@ -62,6 +64,7 @@ class Bars:
 
     @contextmanager
     def task(self, name: str, total: int | None = None, unit: str = "it") -> Iterator[Task]:
+        name = printable(name)
         if not self.stream.isatty():
             yield from self._plain(name, total, unit)
             return
@@ -79,13 +82,13 @@ class Bars:
         yield task
         count = f"{task.done:,} {unit}, " if task.done else ""
         remark = f" ({task.text})" if task.text else ""
-        self.stream.write(f"{name}: {count}{time.monotonic() - start:.1f} s{remark}\n")
+        self.stream.write(f"{name}: {count}{time.monotonic() - start:.1f} s{printable(remark)}\n")
         self.stream.flush()
 
     def say(self, text: str) -> None:
         from tqdm import tqdm
 
-        tqdm.write(text, file=self.stream)
+        tqdm.write(printable(text), file=self.stream)
 
 
 class _BarTask:
@@ -96,7 +99,7 @@ class _BarTask:
         self.bar.update(amount)  # type: ignore[attr-defined]
 
     def note(self, text: str) -> None:
-        self.bar.set_postfix_str(text)  # type: ignore[attr-defined]
+        self.bar.set_postfix_str(printable(text))  # type: ignore[attr-defined]
 
 
 class _CountingTask:
@@ -117,7 +120,7 @@ class JsonEvents:
         self.stream, self.every_seconds = stream or sys.stderr, every_seconds
 
     def _write(self, **event: object) -> None:
-        self.stream.write(json.dumps(event, ensure_ascii=False) + "\n")
+        self.stream.write(printable(json.dumps(event, ensure_ascii=False)) + "\n")
         self.stream.flush()
 
     @contextmanager

@@ -2,12 +2,14 @@
 
 import difflib
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
 
 from vecsmith import __version__
 from vecsmith.errors import UsageError, VecsmithError
+from vecsmith.terminal import PrintableStream, printable
 
 __all__ = ["VERBS", "main", "run"]
 
@@ -46,13 +48,18 @@ Options:
 
 
 def main() -> None:
-    """Run the command line; exit codes: 0 done, 1 gate, 2 usage, 3 data, 4 contract, 5 extra, 6 limit, 70 bug, 130."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 gate, 2 usage, 3 data, 4 contract, 5 extra, 6 limit, 70 bug, 130 interrupted, 143 terminated.
+    """
     # Threads that spin while they wait made a training step fifty times slower beside one other busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:]
     while arguments and arguments[0] == "--debug":
         os.environ["VECSMITH_DEBUG"] = "1"
         arguments = arguments[1:]
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.stdout = PrintableStream(sys.stdout)  # type: ignore[assignment]
     code = run(arguments)
     try:
         sys.stdout.flush()
@@ -69,6 +76,8 @@ def run(arguments: list[str]) -> int:
         return _report(str(error), error, error.exit_code)
     except KeyboardInterrupt as error:
         return _report("interrupted; the same command goes on from the last finished step", error, 130)
+    except _Terminated as error:
+        return _report("terminated; the same command goes on from the last finished step", error, 143)
     except MemoryError as error:
         return _report(f"out of memory: {error or 'the job needs more than this machine has free'}", error, 6)
     except BrokenPipeError:
@@ -77,6 +86,15 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001  the last door: what reaches it is a bug, and says so
         words = f"this is a bug in vecsmith: {type(error).__name__}: {error}\nSee where: vecsmith --debug ..."
         return _report(words, error, 70)
+
+
+class _Terminated(BaseException):
+    """SIGTERM; like KeyboardInterrupt, nothing but the last door catches it, and what was half written is removed."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
+    raise _Terminated
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -134,7 +152,7 @@ def _ended(code: int) -> int:
 def _report(words: str, error: BaseException, code: int) -> int:
     if os.environ.get("VECSMITH_DEBUG"):
         traceback.print_exception(error)
-    print(f"vecsmith: {words}", file=sys.stderr)
+    print(f"vecsmith: {printable(words)}", file=sys.stderr)
     return code
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from vecsmith.terminal import printable
+
 __all__ = ["Hit", "Result"]
 
 
@@ -74,8 +76,8 @@ class Result:
         return sum(spent for step, spent in self.timings.items() if step != "encode")
 
     def __str__(self) -> str:
-        lines = [f"{hit.score:.2f}  {hit.id}  {hit.snippet(60)}" for hit in self]
-        return "\n".join([*lines, self.summary()])
+        lines = [f"{hit.score:.2f}  {' '.join(hit.id.split())}  {hit.snippet(60)}" for hit in self]
+        return printable("\n".join([*lines, self.summary()]))
 
     def summary(self) -> str:
         """How many of how many, how sure, how long: `2 of 286 passing rows (8,218 in all), exact, 0.4 ms`."""
