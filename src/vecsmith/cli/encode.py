@@ -27,6 +27,9 @@ def command(
     precision: Annotated[
         str, typer.Option(help="How to store: float32, int8, uint8 (by stored ranges), binary, ubinary.")
     ] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="How to compute: float32, bfloat16, auto (measured once), int8.")
+    ] = "float32",
     on_truncation: Annotated[str, typer.Option(help="Too long an input: warn, error or chunk.")] = "warn",
     truncate_dim: Annotated[int | None, typer.Option(help="Keep the first N components, normalised again.")] = None,
     shard_rows: Annotated[int, typer.Option(help="Rows per file; memory holds one file's texts and vectors.")] = 32_768,
@@ -41,7 +44,7 @@ def command(
     from vecsmith.models.encoder import open_encoder
     from vecsmith.models.shards import encode_to
 
-    encoder = open_encoder(model, truncate_dim=truncate_dim)
+    encoder = open_encoder(model, truncate_dim=truncate_dim, dtype=dtype)
     shards = encode_to(
         encoder,
         _texts(source, column),
@@ -61,6 +64,7 @@ def command(
         "space": shards.contract.fingerprint,
         "prompt": shards.manifest["prompt"],
         "truncated": shards.counts.truncated,
+        "dtype": shards.contract.view["dtype"],
         "precision": precision,
         "clipped": shards.clipped,
     }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "check_folder", "load", "resolve_name"]
 
-DTYPES = ("float32", "int8")
+DTYPES = ("float32", "bfloat16", "auto", "int8")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib")
 
 
@@ -41,8 +41,10 @@ def load(
     name_or_path       a folder (any PathLike), "default", a name of names.toml such as "all-MiniLM-L6-v2", "hub:NAME"
     trust_remote_code  run module code that lies in the folder itself; never needed for stock modules
     device             "cpu", "cuda", ...; by default the fastest there is
-    dtype              how it computes: "float32", or "int8", the products in 8 bits by onnxruntime on the CPU: faster,
-                       another view of the same space, with a small loss; built once per machine, encoding only
+    dtype              how it computes: "float32"; "bfloat16"; "auto", which measures once per machine and takes
+                       bfloat16 where it is faster and keeps directions (cosine 0.9995 or more), and says so; "int8",
+                       the products in 8 bits by onnxruntime on the CPU: faster, another view of the same space, with a
+                       small loss; built once per machine, encoding only
     truncate_dim       keep the first components of each vector, normalised again where the model normalises
     on_truncation      what encoding does about inputs that are too long: "warn", "error" or "chunk"
     verify             check files, and once per machine vectors, against the folder's contract, where it has one
@@ -75,6 +77,7 @@ def load(
     # Options such as prompts or another dtype are meant to change vectors, so only a plain load is probed.
     if contract is not None and contract.probes is not None and truncate_dim is None and not options:
         _check_probes(model, folder, contract, contract.probes)
+    model.compute_in(dtype)
     return model
 
 

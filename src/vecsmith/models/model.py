@@ -46,6 +46,7 @@ class Model(SentenceTransformer):
     _source: Path | None = None
     _untouched: tuple[object, ...] = ()
     _held: Contract | None = None
+    _computes_in: str | None = None
 
     @classmethod
     def from_folder(cls, folder: Path, *, on_truncation: str = "warn", **options: Any) -> "Model":
@@ -106,7 +107,24 @@ class Model(SentenceTransformer):
         if hasattr(self[0], "processor"):
             space["max_length"] = self.max_seq_length
         seen = held.seen(width=self.get_embedding_dimension(), similarity=self.similarity_fn_name)
+        if self._computes_in is not None:
+            seen = seen.seen(dtype=self._computes_in)
         return Contract(space, seen.view, held.record, held.probes)
+
+    def compute_in(self, dtype: str) -> str:
+        """From now on compute in "bfloat16", or in what "auto" measures to be best; returns which.
+
+        The weights stay those of the folder, rounded: another view of the same space, not a change to be saved.
+        """
+        from vecsmith.models.precision import set_dtype
+
+        untouched = self.folder is not None
+        taken = set_dtype(self, dtype, identity=self.contract.fingerprint if dtype == "auto" and untouched else "")
+        if taken != "float32":
+            self._computes_in = taken
+            if untouched:
+                self._untouched = self._state_of_weights()
+        return taken
 
     def encode(self, inputs: Any, *arguments: Any, **options: Any) -> Any:
         """sentence-transformers' `encode`, through vecsmith's driver for a text or texts to vectors.
