@@ -3,7 +3,7 @@
 import json as json_module
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,6 +109,8 @@ def _inspect(path: str, read: "Callable[[Path, StaticEncoder], Reading]", progre
             return encoder.count(list(texts))
 
         inspection = inspect_dataset(reading.dataset, count_tokens=count_tokens, progress=progress)
+        if "{*}" in str(reading.options.get("document")):  # the names of the columns stand in every text
+            inspection = replace(inspection, openings=())
         faults = [Finding(True, *fault) for fault in reading.faults]
         findings = faults + findings_of(inspection, unknown_share=max(unknown, default=0.0))
     if as_json:

@@ -214,6 +214,6 @@ def _share(share: float) -> str:
 
 
 def _plain(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value) or '""'
     text = text.removesuffix("T00:00:00+00:00")
     return text if len(text) <= 40 else text[:37] + "..."

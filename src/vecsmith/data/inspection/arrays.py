@@ -23,11 +23,11 @@ class Arrays:
     """Of n inputs, d documents and m records; about 80 bytes a record.
 
     keys        int64 [n]: content keys, which also give examples an order that does not follow the rows
-    inputs      int64 [d]: input of each document; document_sides int64 [d], document_groups uint64 [d] (0: none)
+    inputs      int64 [d]: input of each document; document_sides int32 [d], document_groups uint64 [d] (0: none)
     queries     int64 [m]; positives, negatives: int64 [p], with the record each belongs to in ..._owners
-    kinds       int64 [m]: place in `layout.KINDS`
-    sides       int64 [m]: place in `side_names`, -1 where there is none
-    labels      int64 [m]: place in `label_names`, -1 where there is none
+    kinds       int32 [m]: place in `layout.KINDS`
+    sides       int32 [m]: place in `side_names`, -1 where there is none
+    labels      int32 [m]: place in `label_names`, -1 where there is none
     scores      float64 [m]: of the first positive, NaN where there is none
     grades      float64 [p]: of every positive, NaN where there is none
     groups      uint64 [m], 0 where there is none
@@ -156,7 +156,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def _places(column: pa.ChunkedArray, names: "tuple[str, ...] | list[str]") -> np.ndarray:
     found = pc.index_in(column, value_set=pa.array(list(names), pa.string()))
-    return pc.fill_null(found, -1).to_numpy().astype(np.int64)
+    return pc.fill_null(found, -1).to_numpy().astype(np.int32)
 
 
 def _has_any(column: pa.ChunkedArray) -> bool:

@@ -1,11 +1,15 @@
 """What in an inspection needs action, and what is worth knowing: in words, each with the way out."""
 
+import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vecsmith.data.inspection.inspect import Inspection
 from vecsmith.data.inspection.leaks import side_rank
 from vecsmith.data.inspection.leaks_shown import LeakShown
+from vecsmith.data.inspection.texts import MARKUP, MOJIBAKE
+from vecsmith.data.inspection.values import Values
 
 __all__ = ["Finding", "findings_of"]
 
@@ -13,6 +17,7 @@ UNEQUAL = 20  # times the smallest class
 MANY = 0.01  # share of copies, or of texts that are too long, from which it is worth a word
 FEW = 0.001  # share of texts with odd characters that is let pass
 UNKNOWN = 0.05  # share of tokens
+MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -105,10 +110,10 @@ def _leak_words(shown: LeakShown, whole: LeakShown | None) -> str:
 
 
 def _without_leaks(inspection: Inspection) -> str:
-    ranked = [(side_rank(name), name) for name in inspection.splits if side_rank(name) is not None]
-    train, *held = [name for _, name in sorted(ranked)] or ["train", "dev", "test"]
+    names = {name for shown in inspection.leaks for name in (shown.leak.earlier, shown.leak.later)}
+    train, *held = sorted(names, key=lambda name: (side_rank(name) or 0, name)) or ["train", "dev", "test"]
     arguments = (
-        "" if (train, set(held)) == ("train", {"dev", "test"}) else f", train={train!r}, held_out={tuple(held)!r}"
+        "" if train == "train" and set(held) <= {"dev", "test"} else f", train={train!r}, held_out={tuple(held)!r}"
     )
     code = f"from vecsmith.data.split import without_leaks\ndata, left = without_leaks(data{arguments})"
     return f"vecsmith forge takes them out by itself; in Python:\n{code}"
@@ -181,6 +186,12 @@ WAYS_OUT = {
 }
 
 
+SIGN = re.compile(
+    f"[\0-\x08\x0b-\x1f\x7f-\x9f\ufffd\u200b\u200e\u200f\u202a-\u202e]|{MOJIBAKE.pattern}|{MARKUP.pattern}",
+    re.IGNORECASE,
+)
+
+
 def _signs(inspection: Inspection) -> Iterator[Finding]:
     """Each odd sign that many texts have; the rare ones together, with one example."""
     texts = inspection.counts["inputs"]
@@ -190,7 +201,7 @@ def _signs(inspection: Inspection) -> Iterator[Finding]:
             rare.append(sign)
             continue
         words = f"{_of(sign.texts, texts)} texts have {_article(sign.name)}"
-        examples = tuple(f'"{text}"' for text in sign.examples[:1])
+        examples = tuple(f'"{_around(text)}"' for text in sign.examples[:1])
         yield Finding(sign.name in WAYS_OUT, words, WAYS_OUT.get(sign.name, ""), examples)
     if rare:
         named = ", ".join(f"{sign.texts:,} {_article(sign.name)}" for sign in rare)
@@ -212,11 +223,9 @@ def _article(name: str) -> str:
 
 
 def _around(text: str) -> str:
-    """A text from a little before its first odd character."""
-    place = next(
-        (place for place, character in enumerate(text) if not character.isprintable() or character == "\ufffd"), 0
-    )
-    return text if place < 40 else "..." + text[place - 30 :]
+    """A text from a little before what is odd in it."""
+    found = SIGN.search(text)
+    return text if found is None or found.start() < 40 else "..." + text[found.start() - 30 :]
 
 
 def _copies(inspection: Inspection) -> Iterator[Finding]:
@@ -280,7 +289,7 @@ def _openings(inspection: Inspection) -> Iterator[Finding]:
         yield Finding(
             False,
             f"{_of(opening.texts, opening.of)} texts {verb} with the same {len(opening.text)} characters",
-            "a prompt belongs to the model's prompts, boilerplate nowhere: take it out before training",
+            "a prompt or boilerplate? take it out before training; prompts belong to the model",
             (f'"{opening.text}"',),
         )
 
@@ -291,6 +300,21 @@ def _attributes(inspection: Inspection) -> Iterator[Finding]:
         yield Finding(
             False, f"no filter can use {', '.join(one)}: {'it has' if len(one) == 1 else 'each has'} one value or none"
         )
+    if set(inspection.kinds) != {"plain"}:
+        return
+    for name, values in inspection.attributes.items():
+        rows = values.documents - values.missing
+        if values.type in ("text", "int", "bool") and 2 <= values.distinct <= min(MOST_CLASSES, rows / 20):
+            words = f"{name} has {values.distinct:,} values for {rows:,} texts; is it their label?"
+            yield Finding(False, words, f"--label {shlex.quote(name)}")
+        elif values.type == "text" and values.distinct > rows / 2 and _is_prose(values):
+            words = f"{name} holds texts too ({values.distinct:,} of them); are they the other half of pairs?"
+            yield Finding(False, words, f"--query {shlex.quote(name)}")
+
+
+def _is_prose(values: Values) -> bool:
+    """Whether the most common values have several words."""
+    return bool(values.common) and all(str(value).count(" ") >= 2 for value, _ in values.common)
 
 
 def _of(count: int, total: int) -> str:

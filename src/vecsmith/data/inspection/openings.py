@@ -7,7 +7,7 @@ from dataclasses import dataclass
 __all__ = ["Opening", "shared_ends"]
 
 STEM = 16  # characters that must agree before texts are taken to share an end
-SHARE, FEWEST = 0.05, 20
+SHARE, FEWEST = 0.1, 20
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Opening:
 
 
 def shared_ends(texts: Sequence[str], most: int = 2) -> list[Opening]:
-    """Beginnings and ends that a twentieth of the distinct texts share, the longest that all of those have.
+    """Beginnings and ends that a tenth of the distinct texts share, the longest that all of those have.
 
     Only texts longer than the shared part are counted, since a text is no boilerplate of itself.
 

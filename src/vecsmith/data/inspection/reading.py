@@ -95,7 +95,7 @@ def read_leniently(
     listening, faults = _Listening(progress), []
     chosen = {name: value for name, value in options.items() if value is not None}
     if found.format not in ("saved_dataset", "arrow_datasets"):
-        chosen = {"attributes": "*", "ignore": "*", **chosen}
+        chosen = {"attributes": "*", "ignore": "*", "on_empty": "skip", **chosen}
     try:
         dataset = read(path, folder=folder, progress=listening, **_known(found, chosen))
     except DataError as error:
@@ -103,10 +103,13 @@ def read_leniently(
             raise
         faults.append((f"an id names two documents: {_place_of(error)}", 'the first of each stays: on_repeat="first"'))
         dataset = read(path, folder=folder, progress=listening, **chosen, on_repeat="first")
+    lost = [note for note in listening.notes if "without" in note]
+    faults += [(note.removeprefix(f"{path}: "), "fill them at the source; they were left out") for note in lost]
+    notes = [note.removeprefix(f"{path}: ") for note in listening.notes if note not in lost]
     files = tuple((file.name, role, None) for role, paths in found.files.items() for file in paths)
     kind = ", ".join(sorted(dataset.records["kind"].unique().to_pylist()))
     words = f"{FORMAT_NAMES.get(found.format, found.format)} ({found.how})"
-    return Reading(words, kind, dataset, files=files, notes=listening.notes, faults=faults, options=chosen)
+    return Reading(words, kind, dataset, files=files, notes=notes, faults=faults, options=chosen)
 
 
 def _place_of(error: DataError) -> str:
@@ -123,6 +126,14 @@ def _known(found: Found, chosen: dict[str, Any]) -> dict[str, Any]:
 def _found(path: Path, format: str | None) -> Found:
     """The format; of a text file whose lines have equally many tabs, that it is a table all the same."""
     found = find(path, format=format)
+    if format is None and path.is_dir() and found.format == "documents":
+        tables = sorted(entry.name for entry in path.iterdir() if entry.is_file() and table_format(entry))
+        if tables:
+            raise DataError(
+                f"a folder of {len(tables):,} tables that are not the splits of one set ({', '.join(tables[:6])}"
+                f"{', ...' if len(tables) > 6 else ''}). Name one of them",
+                file=path,
+            )
     if format is None and path.is_file() and found.format in ("documents", "unknown") and table_format(path) is None:
         try:
             lines = list(islice(read_lines(path), 50))
@@ -208,6 +219,12 @@ def _settle(path: Path, given: dict[str, Any]) -> tuple[dict[str, Any], list[str
             notes.append(f"left out, as they hold objects: {', '.join(nested)}")
     table = _readable(path, options, sample, names, notes)
     columns = table.columns
+    if table.kind == "plain" and "document" not in options and _is_code(sample, columns.document):
+        longest = _longest(sample, names)
+        if longest is not None:
+            options["document"] = longest
+            notes.append(f"{columns.document} has few short values, so {longest}, with the longest texts, is taken")
+            table = read_table(path, **options)
     if columns.label and _is_title(columns.query) and not given.get("query") and "kind" not in options:
         options["document"] = f"{{{columns.query}}}\n{{{columns.document}}}"
         notes.append(f"{columns.query} and {columns.document} are read together, as the text that has the label")
@@ -256,6 +273,12 @@ def _readable(
         else:
             raise
         return read_table(path, **options)
+
+
+def _is_code(sample: list[dict[str, Any]], column: str | None) -> bool:
+    """Whether a column holds a few short values again and again, whatever its name is."""
+    values = [str(cells.get(column or "")) for cells in sample]
+    return len(values) >= 100 and len(set(values)) <= 20 and max(map(len, values)) <= 30
 
 
 def _is_title(column: str | None) -> bool:

@@ -9,14 +9,14 @@ import xxhash
 
 from vecsmith.data.scripts import CLASSES, FAMILIES, ODD, SCRIPTS, class_counts
 
-__all__ = ["SIGNS", "TextFacts", "folded", "near_key", "text_facts"]
+__all__ = ["MARKUP", "MOJIBAKE", "SIGNS", "TextFacts", "folded", "near_key", "text_facts"]
 
 # Signs of a text that was written or read the wrong way, beside the odd characters of `scripts.ODD`.
 SIGNS = (*ODD, "UTF-8 read as Windows-1252", "HTML markup")
-_MOJIBAKE = re.compile(
+MOJIBAKE = re.compile(
     "[\u00c2\u00c3\u00d0\u00d1\u00e0\u00e2][\u0080-\u00bf\u20ac\u2122\u0153\u2013\u2014\u201c\u201d\u2018\u2019\u201e]"
 )
-_MARKUP = re.compile(
+MARKUP = re.compile(
     r"&(amp|lt|gt|quot|nbsp|#\d{2,5}|#x[0-9a-f]{2,5});|</?(p|br|div|span|li|ul|ol|b|i|a|em|strong)\b[^<>]{0,200}>", re.I
 )
 _MIXED_FROM = 0.1  # share of the letters that the second script needs
@@ -86,9 +86,9 @@ def _signs(texts: Sequence[str], counts: np.ndarray) -> np.ndarray:
     for place, name in enumerate(ODD):
         bits |= (counts[:, CLASSES.index(name)] > 0).astype(np.uint16) << place
     for row, text in enumerate(texts):
-        if not text.isascii() and _MOJIBAKE.search(text):
+        if not text.isascii() and MOJIBAKE.search(text):
             bits[row] |= 1 << len(ODD)
-        if ("&" in text or "<" in text) and _MARKUP.search(text):
+        if ("&" in text or "<" in text) and MARKUP.search(text):
             bits[row] |= 2 << len(ODD)
     return bits
 
