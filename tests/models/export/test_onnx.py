@@ -106,7 +106,7 @@ def test_an_onnx_model_is_used_like_any_other(bert, exported_bert, tmp_path):
     assert cut.shape == (len(MIXED), 8)
     assert np.allclose(np.linalg.norm(cut, axis=1), 1, atol=1e-6)
     assert model.contract.width == 8
-    with pytest.raises(UsageError, match="has no weights to train"):
+    with pytest.raises(UsageError, match=r"has no weights to train"):
         model.train()
     model.save(tmp_path / "copy")
     assert np.abs(vs.load(tmp_path / "copy", on_truncation="cut").encode(MIXED) - expected).max() < 1e-5
