@@ -83,8 +83,11 @@ def parity(
                 _listed(said - {"weights"}) or "no other difference"
             )
             cause = replace(cause, kind="weights", words=words, mend="take the weights of the model")
-        elif said:
+        elif said and theirs.contract is not None:
             notes.append(f"by its files, other {_listed(said)}")
+    declared = theirs.contract.view.get("dtype") if theirs.contract is not None else None
+    if verdict != "same" and declared in TOLERANCES and declared not in (dtype, "float32"):
+        notes.append(f"the target's contract says that it computes in {declared}: compare with --dtype {declared}")
     rows = compare_vectors(mine, found, names, refused)
     label = model if isinstance(model, str) else str(getattr(ours, "folder", None) or type(ours).__name__)
     widths = (mine.shape[1], found.shape[1])

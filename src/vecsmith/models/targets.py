@@ -16,6 +16,7 @@ from vecsmith.contract.folder import read_model_folder
 from vecsmith.errors import DataError, UsageError, VecsmithError
 from vecsmith.models.endpoint import EndpointEncoder
 from vecsmith.models.names import resolve_name
+from vecsmith.models.onnx_files import is_onnx, is_openvino
 
 __all__ = ["READERS", "Target", "open_target"]
 
@@ -56,8 +57,10 @@ def open_target(target: Any, *, reader: str = "vecsmith", trust_remote_code: boo
     if words.startswith("python:"):
         return _object(_imported(words), words)
     path = Path(words).expanduser()
-    if path.suffix == ".onnx" or (path.is_dir() and not (path / "modules.json").is_file() and any(path.glob("*.onnx"))):
-        return _onnx(path)
+    if path.suffix == ".onnx" and not path.exists():
+        raise DataError("no such file", file=path)
+    if is_onnx(path) or is_openvino(path):
+        return _runtime(path)
     folder = resolve_name(target)
     return _sentence_transformers(folder) if reader == "sentence-transformers" else _folder(folder, trust_remote_code)
 
@@ -99,23 +102,24 @@ def _contract(folder: Path) -> Contract | None:
         return Contract.read(folder) if (folder / FILE_NAME).is_file() else None
 
 
-def _onnx(path: Path) -> Target:
-    try:
-        from vecsmith.models.onnx_encoder import OnnxEncoder
-    except ModuleNotFoundError as error:
-        if error.name != "vecsmith.models.onnx_encoder":
-            raise
-        raise UsageError(f"{path}: this vecsmith reads no ONNX files") from None
-    if not path.exists():
-        raise DataError("no such file", file=path)
+def _runtime(path: Path) -> Target:
+    """An exported folder or an .onnx file; the probes, not the hashes, are to say whether it gives the vectors."""
     from vecsmith.models.encode import encode
+    from vecsmith.models.encoder import runtime_encoder
 
-    encoder = OnnxEncoder.open(path)
+    encoder = runtime_encoder(path, verify=False)
 
     def run(texts: Sequence[str], role: str | None) -> Answer:
         return encode(encoder, list(texts), prompt=role, on_truncation="cut"), {}
 
-    return Target(str(path), run)
+    return Target(str(path), run, _declared(path if path.is_dir() else path.parent))
+
+
+def _declared(folder: Path) -> Contract | None:
+    try:
+        return Contract.read(folder)
+    except VecsmithError:
+        return None
 
 
 def _imported(words: str) -> Any:
