@@ -44,7 +44,7 @@ class Contract:
     def fingerprint(self) -> str:
         """12 hex digits of the space: equal for equal spaces, whatever the view."""
         canonical = json.dumps(self.space, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:12]
+        return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
     @property
     def name(self) -> str:

@@ -78,7 +78,7 @@ def hash_tensors(files: list[tuple[str, Path]]) -> str:
     """
     digest = hashlib.sha256()
     for prefix, file, name, entry, base in sorted(_entries(files), key=lambda found: (found[0], found[2])):
-        digest.update(f"{prefix}/{name} {entry['dtype']} {entry['shape']}\n".encode())
+        digest.update(f"{prefix}/{name} {entry['dtype']} {entry['shape']}\n".encode("utf-8", "surrogatepass"))
         start, stop = entry["data_offsets"]
         for block in _blocks(file, base + start, stop - start):
             digest.update(block)

@@ -20,7 +20,7 @@ LOCK = "recipe.lock.yaml"
 
 def recipe_hash(recipe_yaml: str) -> str:
     """sha256 of a resolved recipe, as hex."""
-    return hashlib.sha256(recipe_yaml.encode("utf-8")).hexdigest()
+    return hashlib.sha256(recipe_yaml.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def make_lock(
