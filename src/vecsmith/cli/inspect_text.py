@@ -101,7 +101,7 @@ def _lengths(inspection: "Inspection") -> Iterator[str]:
     rows: list[Sequence[str]] = [("", "", "least", "5 %", "median", "95 %", "99 %", "greatest", "mean")]
     notes = []
     for part, lengths in inspection.lengths.items():
-        rows.append((part, "characters", *_quantiles(lengths.characters)))
+        rows.append((part, "chars", *_quantiles(lengths.characters)))
         if lengths.tokens is not None:
             rows.append(("", "tokens", *_quantiles(lengths.tokens.quantiles)))
             over = ", ".join(f"{share:.2%} over {limit}" for limit, share in lengths.tokens.over.items())
@@ -206,7 +206,7 @@ def _values(quantiles: "Quantiles") -> tuple[float, ...]:
 
 def _quantiles(quantiles: "Quantiles") -> list[str]:
     *cuts, mean = _values(quantiles)
-    return [*(f"{cut:,.0f}" for cut in cuts), f"{mean:,.1f}"]
+    return [*(f"{cut:,.0f}" for cut in cuts), f"{mean:,.1f}" if mean < 1000 else f"{mean:,.0f}"]
 
 
 def _share(share: float) -> str:

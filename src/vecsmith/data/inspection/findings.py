@@ -84,9 +84,11 @@ def _shared_answers(shown: LeakShown) -> Finding:
 
 def _leak_examples(shown: LeakShown) -> tuple[str, ...]:
     if shown.examples:
-        return tuple(f'"{text}"' for text in shown.examples[:2])
+        return tuple(quoted(text) for text in shown.examples[:2])
     leak = shown.leak
-    return tuple(f'{leak.earlier}: "{one}"\n{leak.later}: "{other}"' for one, other in shown.near_examples[:1])
+    return tuple(
+        f"{leak.earlier}: {quoted(one)}\n{leak.later}: {quoted(other)}" for one, other in shown.near_examples[:1]
+    )
 
 
 def _leak_words(shown: LeakShown, whole: LeakShown | None) -> str:
@@ -128,12 +130,12 @@ def _answers(inspection: Inspection) -> Iterator[Finding]:
             "take them out of the negatives: training would push the right answer away",
         )
     if copies.contradicting:
-        examples = tuple(f'{one} and {other}: "{text}"' for text, one, other in copies.contradicting_examples[:2])
+        examples = tuple(f"{one} and {other}: {quoted(text)}" for text, one, other in copies.contradicting_examples[:2])
         what = "label" if inspection.labels else "score"
-        things = "pairs" if set(inspection.kinds) & {"pair", "scored"} else "texts"
+        things = "pair" if set(inspection.kinds) & {"pair", "scored"} else "text"
         yield Finding(
             bool(inspection.labels),
-            f"{copies.contradicting:,} {things} stand with more than one {what}",
+            f"{_counted(copies.contradicting, f'{things} stands', f'{things}s stand')} with more than one {what}",
             "decide for one, or leave them out; no model can be right on both",
             examples,
         )
@@ -201,7 +203,7 @@ def _signs(inspection: Inspection) -> Iterator[Finding]:
             rare.append(sign)
             continue
         words = f"{_of(sign.texts, texts)} texts have {_article(sign.name)}"
-        examples = tuple(f'"{_around(text)}"' for text in sign.examples[:1])
+        examples = tuple(quoted(_around(text)) for text in sign.examples[:1])
         yield Finding(sign.name in WAYS_OUT, words, WAYS_OUT.get(sign.name, ""), examples)
     if rare:
         named = ", ".join(f"{sign.texts:,} {_article(sign.name)}" for sign in rare)
@@ -209,10 +211,10 @@ def _signs(inspection: Inspection) -> Iterator[Finding]:
             False,
             f"few of the {texts:,} texts have odd characters: {named}",
             "",
-            (f'"{_around(rare[0].examples[0])}"',),
+            (quoted(_around(rare[0].examples[0])),),
         )
     if inspection.scripts.mixed:
-        examples = tuple(f'"{text}"' for text in inspection.scripts.mixed_examples[:1])
+        examples = tuple(quoted(text) for text in inspection.scripts.mixed_examples[:1])
         yield Finding(False, f"{_of(inspection.scripts.mixed, texts)} texts mix two scripts", "", examples)
 
 
@@ -231,7 +233,7 @@ def _around(text: str) -> str:
 def _copies(inspection: Inspection) -> Iterator[Finding]:
     copies, counts = inspection.copies, inspection.counts
     if copies.records:
-        examples = tuple(f'{times} times: "{text}"' for text, times in copies.record_examples[:2])
+        examples = tuple(f"{times} times: {quoted(text)}" for text, times in copies.record_examples[:2])
         yield Finding(
             copies.records >= MANY * counts["records"],
             f"{_of(copies.records, counts['records'])} records are copies of another one",
@@ -239,7 +241,7 @@ def _copies(inspection: Inspection) -> Iterator[Finding]:
             examples,
         )
     if copies.documents and not copies.records:
-        examples = tuple(f'{times} times: "{text}"' for text, times in copies.examples[:2])
+        examples = tuple(f"{times} times: {quoted(text)}" for text, times in copies.examples[:2])
         yield Finding(
             copies.documents >= MANY * counts["documents"],
             f"{_of(copies.documents, counts['documents'])} documents have the text of another one",
@@ -248,7 +250,7 @@ def _copies(inspection: Inspection) -> Iterator[Finding]:
         )
     if copies.near:
         nearest = sorted(copies.near_examples, key=lambda group: max(map(len, group)))[:1]
-        examples = tuple("\n".join(f'"{text}"' for text in group[:2]) for group in nearest)
+        examples = tuple("\n".join(quoted(text) for text in group[:2]) for group in nearest)
         yield Finding(
             False,
             f"{_of(copies.near, counts['inputs'])} texts differ from another in case or white space only",
@@ -290,7 +292,7 @@ def _openings(inspection: Inspection) -> Iterator[Finding]:
             False,
             f"{_of(opening.texts, opening.of)} texts {verb} with the same {len(opening.text)} characters",
             "a prompt or boilerplate? take it out before training; prompts belong to the model",
-            (f'"{opening.text}"',),
+            (quoted(opening.text),),
         )
 
 
@@ -300,16 +302,17 @@ def _attributes(inspection: Inspection) -> Iterator[Finding]:
         yield Finding(
             False, f"no filter can use {', '.join(one)}: {'it has' if len(one) == 1 else 'each has'} one value or none"
         )
-    if set(inspection.kinds) != {"plain"}:
+    if not set(inspection.kinds) <= {"plain", "class"}:
         return
+    is_plain = "class" not in inspection.kinds
     for name, values in inspection.attributes.items():
         rows = values.documents - values.missing
-        if values.type in ("text", "int", "bool") and 2 <= values.distinct <= min(MOST_CLASSES, rows / 20):
+        if is_plain and values.type in ("text", "int", "bool") and 2 <= values.distinct <= min(MOST_CLASSES, rows / 20):
             words = f"{name} has {values.distinct:,} values for {rows:,} texts; is it their label?"
             yield Finding(False, words, f"--label {shlex.quote(name)}")
         elif values.type == "text" and values.distinct > rows / 2 and _is_prose(values):
             words = f"{name} holds texts too ({values.distinct:,} of them); are they the other half of pairs?"
-            yield Finding(False, words, f"--query {shlex.quote(name)}")
+            yield Finding(not is_plain, words, f"--query {shlex.quote(name)}")
 
 
 def _is_prose(values: Values) -> bool:
@@ -325,6 +328,12 @@ def _of(count: int, total: int) -> str:
     return (
         f"{count:,} of {total:,} ({'under 0.1' if share < 0.1 else f'{share:.2g}' if share < 10 else f'{share:.0f}'} %)"
     )
+
+
+def quoted(text: str) -> str:
+    """A text on one line, in quotes."""
+    escaped = text.replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _plural(noun: str) -> str:
