@@ -17,6 +17,7 @@ from vecsmith.contract.hashes import file_hash, verify_files
 from vecsmith.contract.probes import Probes, check_once
 from vecsmith.errors import ContractError, Damaged, MissingExtra
 from vecsmith.models.onnx_files import OnnxFiles, find_onnx
+from vecsmith.models.onnx_texts import GraphTexts
 from vecsmith.models.static import unit_rows, unknown_share
 from vecsmith.models.token_pooling import POOLING_MODES, pool_tokens
 from vecsmith.progress import SILENT, Progress
@@ -215,6 +216,17 @@ class OnnxEncoder:
         """Tokens of each text before any cut, prompt and special tokens included: int64 [n]."""
         found = self._counter.encode_batch_fast([prompt + text for text in texts] if prompt else texts)
         return np.fromiter((len(encoding.ids) for encoding in found), dtype=np.int64, count=len(found))
+
+    def hold(self, texts: list[str], prompt: str, role: str | None) -> GraphTexts:
+        """Texts tokenised once, to be run in groups of equal length."""
+        return GraphTexts(
+            texts,
+            prompt,
+            counter=self._counter,
+            cutter=self._cutter,
+            limit=self.token_limit,
+            run=lambda features: self.shorten(self.run(features)),
+        )
 
     def embed(self, texts: list[str], prompt: str = "", role: str | None = None) -> Float:
         """Vectors of one batch, padded to its longest text: float32 [n, dimension]."""
