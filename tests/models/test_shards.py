@@ -17,8 +17,10 @@ from vecsmith import atomic
 from vecsmith.contract.contract import Contract
 from vecsmith.errors import ContractError, Damaged, DataError, DiskFull, Locked, UsageError
 from vecsmith.models import shards as shards_module
+from vecsmith.models import torch_encoder
 from vecsmith.models.encoder import open_encoder
 from vecsmith.models.load import load
+from vecsmith.models.recent import Recent
 from vecsmith.models.shards import Shards, encode_to
 
 ROWS = [f"row {row} of the stone bridge {row * row}" for row in range(57)]
@@ -236,3 +238,30 @@ def test_memory_does_not_grow_with_the_stream(encoder, tmp_path):
 
     peak(500)
     assert peak(6_000) < 1.3 * peak(1_500)
+
+
+def test_copies_in_different_shards_are_encoded_once(tmp_path, minilm_folder, monkeypatch):
+    model = load(minilm_folder, device="cpu", on_truncation="cut").save(str(tmp_path / "model"))
+    model = load(tmp_path / "model", device="cpu", on_truncation="cut")
+    seen = []
+    plain = torch_encoder._Ids.embed
+    monkeypatch.setattr(torch_encoder._Ids, "embed", lambda self, rows: seen.append(len(rows)) or plain(self, rows))
+    rows = ["one", "two", "three", "one", "four", "two", "two", "five", "word " * 300, "word " * 300]
+    shards = model.encode_to(rows, tmp_path / "out", shard_rows=3)
+    assert sum(seen) == len(set(rows))
+    assert np.abs(shards.array() - model.encode(rows)).max() <= 2e-6
+    assert shards.counts.truncated == 2
+
+
+@pytest.mark.parametrize("room", [1, 3, 100])
+def test_what_was_seen_lately_is_remembered_within_bounds(room):
+    recent = Recent(2, size=8 * room)
+    vectors = {str(number): np.full(2, number, dtype=np.float32) for number in range(7)}
+    for text, vector in vectors.items():
+        recent.add([text], vector[None])
+        rows, found = recent.find(list(vectors))
+        assert len(rows) <= room
+        assert all((found[at] == vectors[str(row)]).all() for at, row in enumerate(rows))
+        assert text in {str(row) for row in rows}
+    recent.add(["a", "b", "c", "d"], np.arange(8, dtype=np.float32).reshape(4, 2))
+    assert recent.find(["d"])[1].tolist() == [[6, 7]]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vecsmith.errors import Damaged, DataError, UsageError
 from vecsmith.models.batches import plan_batches, plan_rows
+from vecsmith.models.recent import Recent
 from vecsmith.progress import SILENT, Progress, Task
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def backend_of(model: Any) -> Backend:
 
 
 class Driver:
-    """How one call encodes: a backend, the prompt, and the limits of a batch."""
+    """How one call encodes: a backend, the prompt, the limits of a batch, and for streams what was seen lately."""
 
     def __init__(
         self,
@@ -191,13 +192,14 @@ class Driver:
         token_budget: int | None = None,
         waste_limit: float = WASTE_LIMIT,
         on_truncation: str = "warn",
+        recent: Recent | None = None,
     ) -> None:
         if on_truncation not in TRUNCATION:
             raise UsageError(f'on_truncation is "{on_truncation}"; known: {", ".join(TRUNCATION)}')
         if (token_budget is not None and token_budget < 1) or not 0 <= waste_limit <= 1:
             raise UsageError(f"token_budget {token_budget} must be 1 or more, waste_limit {waste_limit} within 0 and 1")
         self.backend, self.prompt, self.role, self.on_truncation = backend, prompt, role, on_truncation
-        self.token_budget, self.waste_limit = token_budget, waste_limit
+        self.token_budget, self.waste_limit, self.recent = token_budget, waste_limit, recent
 
     def run(self, texts: list[str], places: Rows, task: Task, first_row: int = 1) -> Encoded:
         """Vectors of `texts[places]`, each of the distinct texts encoded once.
@@ -247,13 +249,26 @@ class Driver:
         return held
 
     def _vectors(self, texts: list[str], held: Held, cut: NDArray[np.bool_], task: Task) -> Float:
-        if not (cut.any() and self.on_truncation == "chunk"):
-            return self._encode(texts, held, np.arange(len(texts)), task)
+        """Vectors of all texts: those seen lately as they were, the others made."""
+        if self.recent is None:
+            return self._made(texts, held, np.arange(len(texts)), cut, task)
         vectors = np.empty((len(texts), self.backend.dimension), dtype=np.float32)
-        short, long = np.flatnonzero(~cut), np.flatnonzero(cut)
-        vectors[short] = self._encode(texts, held, short, task)
-        vectors[long] = self._chunked([texts[row] for row in long])
-        task.advance(len(long))
+        known, found = self.recent.find(texts)
+        vectors[known] = found
+        task.advance(len(known))
+        new = np.setdiff1d(np.arange(len(texts)), known)
+        vectors[new] = self._made(texts, held, new, cut[new], task)
+        self.recent.add([texts[row] for row in new], vectors[new])
+        return vectors
+
+    def _made(self, texts: list[str], held: Held, chosen: Rows, cut: NDArray[np.bool_], task: Task) -> Float:
+        """Vectors of the texts at `chosen`, of which those in `cut` are too long."""
+        if not (cut.any() and self.on_truncation == "chunk"):
+            return self._encode(texts, held, chosen, task)
+        vectors = np.empty((len(chosen), self.backend.dimension), dtype=np.float32)
+        vectors[~cut] = self._encode(texts, held, chosen[~cut], task)
+        vectors[cut] = self._chunked([texts[row] for row in chosen[cut]])
+        task.advance(int(cut.sum()))
         return vectors
 
     def _encode(self, texts: list[str], held: Held, chosen: Rows, task: Task | None = None) -> Float:

@@ -28,8 +28,9 @@ from vecsmith.atomic import disk_errors, open_atomic, write_json
 from vecsmith.contract.compare import Same, compare
 from vecsmith.contract.contract import FILE_NAME, Contract
 from vecsmith.errors import ContractError, Damaged, DataError, Locked, UsageError
-from vecsmith.models.encode import Counts, Driver, backend_of, distinct
+from vecsmith.models.encode import Counts, Driver, backend_of, distinct, log
 from vecsmith.models.quantise import Quantiser, quantiser_of, stored_quantiser
+from vecsmith.models.recent import Recent
 from vecsmith.progress import SILENT, Progress, Task
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ def encode_to(
         raise UsageError(f"shard_rows is {shard_rows}; it must be 1 or more")
     folder = Path(path)
     backend = backend_of(model)
-    driver = Driver(backend, backend.prompt_for(prompt), prompt, on_truncation=on_truncation)
+    recent = Recent(backend.dimension) if backend.is_padded else None  # a static model is faster than looking up
+    driver = Driver(backend, backend.prompt_for(prompt), prompt, on_truncation=on_truncation, recent=recent)
     contract = model.contract.seen(prompt=driver.prompt or None)
     quantiser = None if precision == "float32" else stored_quantiser(contract, precision, backend.dimension)
     if quantiser is not None:
@@ -179,7 +181,8 @@ def encode_to(
     shards = Shards(folder, manifest)
     driver.say_truncated(shards.counts, progress)
     if shards.clipped:
-        progress.say(
+        say = log.warning if progress is SILENT else progress.say
+        say(
             f"{shards.clipped:,} components of {shards.rows:,} vectors lay outside the stored ranges and were cut to "
             "them; where these are many, calibrate on texts of this kind"
         )
