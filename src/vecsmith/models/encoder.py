@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vecsmith.contract.contract import Contract
 from vecsmith.contract.folder import read_model_folder
+from vecsmith.errors import UsageError
 from vecsmith.models.names import resolve_name
 from vecsmith.models.onnx_files import is_onnx, is_openvino
 from vecsmith.models.static import StaticEncoder, is_static
@@ -72,7 +73,7 @@ def open_encoder(
 
         folder = int8_folder(name_or_path, trust_remote_code=trust_remote_code)
     if is_onnx(folder) or is_openvino(folder):
-        return runtime_encoder(folder, truncate_dim=truncate_dim, on_truncation=on_truncation)
+        return runtime_encoder(folder, dtype=dtype, truncate_dim=truncate_dim, on_truncation=on_truncation)
     if is_static(read_model_folder(folder)):
         return StaticEncoder.open(folder, truncate_dim=truncate_dim)
     from vecsmith.models.load import load
@@ -89,8 +90,13 @@ def open_encoder(
     return TorchEncoder(model)
 
 
-def runtime_encoder(folder: Path, **options: Any) -> "OnnxEncoder":
-    """The encoder of an exported folder, or of an .onnx file; options are those of `OnnxEncoder.open`."""
+def runtime_encoder(folder: Path, *, dtype: str = "float32", **options: Any) -> "OnnxEncoder":
+    """The encoder of an exported folder, or of an .onnx file; options are those of `OnnxEncoder.open`.
+
+    raises    UsageError: dtype="bfloat16"; a graph computes as it was exported
+    """
+    if dtype == "bfloat16":
+        raise UsageError(f"{folder} computes as it was exported; load the model it was made of with dtype={dtype!r}")
     if is_openvino(folder):
         from vecsmith.models.openvino_encoder import OpenVinoEncoder
 

@@ -101,7 +101,7 @@ def _load_onnx(
         folder = int8_folder(name_or_path, trust_remote_code=trust_remote_code)
     else:
         folder = resolve_name(name_or_path)
-    encoder = runtime_encoder(folder, on_truncation=on_truncation, verify=verify)
+    encoder = runtime_encoder(folder, dtype=dtype, on_truncation=on_truncation, verify=verify)
     from vecsmith.models.onnx_model import OnnxModel
 
     return OnnxModel.from_encoder(encoder, truncate_dim=truncate_dim)

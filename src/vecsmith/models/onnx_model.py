@@ -91,6 +91,13 @@ class OnnxModel(Model):
             )
         return super().train(mode)
 
+    def compute_in(self, dtype: str) -> str:
+        """A graph computes as it was exported.
+
+        raises    UsageError
+        """
+        raise UsageError(f"an ONNX graph computes as it was exported, not in {dtype}; load the model it was made of")
+
     def save(self, path: str | os.PathLike[str], *arguments: Any, **options: Any) -> None:
         """Copy the exported folder; `vecsmith.load` opens the copy.
 

@@ -106,6 +106,9 @@ def test_what_has_no_int8_form_says_so(bert, static_folder, exported_bert, monke
         vs.load(exported_bert.folder, dtype="int8")
     with pytest.raises(UsageError, match="an ONNX graph is fixed"):
         vs.load(bert, dtype="int8", prompts={"query": "q: "})
+    for door in (vs.load, open_encoder):
+        with pytest.raises(UsageError, match="computes as it was exported"):
+            door(exported_bert.folder, dtype="bfloat16")
     monkeypatch.setitem(sys.modules, "onnx", None)
     monkeypatch.setattr(cached, "cache_folder", lambda: exported_bert.folder / "none")
     with pytest.raises(MissingExtra, match=r'pip install "vecsmith\[onnx\]"'):
