@@ -29,6 +29,8 @@ __all__ = [
     "write_text",
 ]
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def disk_errors(path: str | os.PathLike[str]) -> Iterator[None]:
@@ -36,16 +38,24 @@ def disk_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, DiskFull) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if isinstance(error, DiskFull) or not _is_full(error):
             raise
         raise DiskFull(_room(Path(path), error), path=Path(path)) from error
+
+
+def _is_full(error: OSError) -> bool:
+    """Whether there was no room; `shutil.copytree` gathers its errors as words."""
+    if isinstance(error, shutil.Error):
+        return any(f"[Errno {number}]" in str(error) for number in FULL)
+    return error.errno in FULL
 
 
 def _room(path: Path, error: OSError) -> str:
     folder = next((p for p in [path, *path.parents] if p.is_dir()), Path("/"))
     free = shutil.disk_usage(folder).free
+    number = error.errno or next((n for n in FULL if f"[Errno {n}]" in str(error)), errno.ENOSPC)
     return (
-        f"{path}: {os.strerror(error.errno or errno.ENOSPC).lower()}; {free:,} bytes are free in {folder}. "
+        f"{path}: {os.strerror(number).lower()}; {free:,} bytes are free in {folder}. "
         "What was there before is unchanged. Make room, then run the same command again"
     )
 
