@@ -165,7 +165,10 @@ def _reading_of(line: "Line", root: Path, limit: int | None, folder: Path, progr
 
 
 def _other_folder(path: Path) -> str | None:
-    """What a folder is that holds no data to look at, and the command that looks into it."""
+    """What a path is that holds no text to look at, and the command that looks into it."""
+    images = _images(path)
+    if images:
+        return images
     if (path / "catalog.sqlite").is_file():
         return (
             f"an index. vecsmith doctor {path} checks it, vecsmith search {path} QUERY searches it, "
@@ -178,6 +181,22 @@ def _other_folder(path: Path) -> str | None:
     if (path / "manifest.json").is_file() and not (path / "dataset.json").is_file():
         return "vectors in shards, as vecsmith encode writes them; manifest.json says of which texts and model"
     return None
+
+
+def _images(path: Path) -> str | None:
+    """What zip archives hold, alone or beside a readme."""
+    from vecsmith.data.archives import count_images
+
+    entries = [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path]
+    archives = [entry for entry in entries if entry.suffix.lower() == ".zip"]
+    others = [entry for entry in entries if entry not in archives and not entry.name.lower().startswith("readme")]
+    if not archives or others or not (counts := count_images(archives)).get("images"):
+        return None
+    parts = ", ".join(f"{count:,} {name}" for name, count in counts.items() if name not in ("images", "classes"))
+    return (
+        f"{counts['images']:,} images in {counts['classes']:,} folders{f' ({parts})' if parts else ''}; "
+        "images are counted here and not looked at"
+    )
 
 
 def _names(text: str | None) -> list[str] | str | None:

@@ -1,6 +1,7 @@
 """An inspection as text of 80 columns: what needs action first, then what was read, then the figures."""
 
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -177,8 +178,21 @@ def table(rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> Iterat
 
 
 def fit(line: str) -> str:
-    """A line cut to 80 columns."""
-    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+    """A line cut to 80 columns, of which Chinese, Japanese and Korean characters take two."""
+    if len(line) <= WIDTH and (line.isascii() or sum(map(_columns, line)) <= WIDTH):
+        return line
+    taken = 0
+    for place, character in enumerate(line):
+        taken += _columns(character)
+        if taken > WIDTH - 3:
+            return line[:place] + "..."
+    return line
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _wrapped(text: str, first: str, rest: str | None = None) -> list[str]:

@@ -114,9 +114,8 @@ def _leak_words(shown: LeakShown, whole: LeakShown | None) -> str:
 def _without_leaks(inspection: Inspection) -> str:
     names = {name for shown in inspection.leaks for name in (shown.leak.earlier, shown.leak.later)}
     train, *held = sorted(names, key=lambda name: (side_rank(name) or 0, name)) or ["train", "dev", "test"]
-    arguments = (
-        "" if train == "train" and set(held) <= {"dev", "test"} else f", train={train!r}, held_out={tuple(held)!r}"
-    )
+    arguments = "" if train == "train" else f", train={train!r}"
+    arguments += "" if set(held) <= {"dev", "test"} else f", held_out={tuple(held)!r}"
     code = f"from vecsmith.data.split import without_leaks\ndata, left = without_leaks(data{arguments})"
     return f"vecsmith forge takes them out by itself; in Python:\n{code}"
 
@@ -129,7 +128,7 @@ def _answers(inspection: Inspection) -> Iterator[Finding]:
             f"{counts['negatives_that_are_positives']:,} negatives are positives of the same query",
             "take them out of the negatives: training would push the right answer away",
         )
-    if copies.contradicting:
+    if copies.contradicting and not (inspection.labels and inspection.labels.several):
         examples = tuple(f"{one} and {other}: {quoted(text)}" for text, one, other in copies.contradicting_examples[:2])
         what = "label" if inspection.labels else "score"
         things = "pair" if set(inspection.kinds) & {"pair", "scored"} else "text"
@@ -145,7 +144,7 @@ def _labels(inspection: Inspection) -> Iterator[Finding]:
     labels = inspection.labels
     if labels is None:
         return
-    for side, names in labels.missing.items():
+    for side, names in labels.missing.items() if not labels.several else ():
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         yield Finding(
             True,

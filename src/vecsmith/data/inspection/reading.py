@@ -25,6 +25,12 @@ from vecsmith.progress import SILENT, Progress, Task
 __all__ = ["Part", "Reading", "read_leniently"]
 
 SAMPLE = 1000
+# What reads a format whatever nobody declared.
+LENIENT: dict[str, dict[str, Any]] = {
+    "saved_dataset": {},
+    **{name: {"attributes": "*", "on_empty": "skip"} for name in ("arrow_dataset", "sentence_transformers")},
+    **{name: {"attributes": "*", "ignore": "*", "on_empty": "skip"} for name in ("beir", "mteb_retrieval")},
+}
 KINDS = {
     "retrieval": "queries and their answers",
     "pair": "pairs of texts",
@@ -93,11 +99,10 @@ def read_leniently(
     from vecsmith.data.read import read
 
     listening, faults = _Listening(progress), []
-    chosen = {name: value for name, value in options.items() if value is not None}
-    if found.format not in ("saved_dataset", "arrow_datasets"):
-        chosen = {"attributes": "*", "ignore": "*", "on_empty": "skip", **chosen}
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = {**LENIENT.get(found.format, {"ignore": "*", "on_empty": "skip"}), **given}
     try:
-        dataset = read(path, folder=folder, progress=listening, **_known(found, chosen))
+        dataset = read(path, folder=folder, progress=listening, **chosen)
     except DataError as error:
         if found.format != "beir" or "stands in" not in str(error):
             raise
@@ -117,14 +122,8 @@ def _place_of(error: DataError) -> str:
     return str(error).removeprefix(f"{error.file}, ").partition("; ")[0]
 
 
-def _known(found: Found, chosen: dict[str, Any]) -> dict[str, Any]:
-    if found.format == "saved_dataset":
-        return {}
-    return chosen if found.format == "beir" else {name: v for name, v in chosen.items() if name != "ignore" or v != "*"}
-
-
 def _found(path: Path, format: str | None) -> Found:
-    """The format; of a text file whose lines have equally many tabs, that it is a table all the same."""
+    """The format, by name or else by content. DataError: a folder of several tables."""
     found = find(path, format=format)
     if format is None and path.is_dir() and found.format == "documents":
         tables = sorted(entry.name for entry in path.iterdir() if entry.is_file() and table_format(entry))
@@ -134,16 +133,22 @@ def _found(path: Path, format: str | None) -> Found:
                 f"{', ...' if len(tables) > 6 else ''}). Name one of them",
                 file=path,
             )
-    if format is None and path.is_file() and found.format in ("documents", "unknown") and table_format(path) is None:
-        try:
-            lines = list(islice(read_lines(path), 50))
-        except VecsmithError:
-            return found
-        tabs = {line.count("\t") for line in lines}
-        if len(lines) > 1 and len(tabs) == 1 and tabs != {0}:
-            how = f"{path.name} has {tabs.pop() + 1} cells between tabs in each line, whatever its name says"
-            return Found("table", {"": (path,)}, how, "tsv")
-    return found
+    unnamed = format is None and found.format in ("documents", "unknown") and table_format(path) is None
+    return (_by_content(path) if unnamed and path.is_file() else None) or found
+
+
+def _by_content(path: Path) -> Found | None:
+    """A table whose name does not say so: its first lines have equally many tabs, or commas."""
+    try:
+        lines = list(islice(read_lines(path), 50))
+    except VecsmithError:
+        return None
+    for mark, format, name, few in (("\t", "tsv", "tabs", {0}), (",", "csv", "commas", {0, 1})):
+        counts = {line.count(mark) for line in lines}
+        if len(lines) > 1 and len(counts) == 1 and counts.isdisjoint(few):
+            how = f"{path.name} has {counts.pop() + 1} cells between {name} in each line, whatever its name says"
+            return Found("table", {"": (path,)}, how, format)
+    return None
 
 
 def _documents(
@@ -157,8 +162,10 @@ def _documents(
         dataset = builder.finish()
     told = source.describe()
     words = f"documents, cut into passages: {told['words']}"
-    notes = [*told["notes"], f"queries are made from the text itself: {source.query_words()}"]
-    return Reading(words, "retrieval", dataset, notes=notes)
+    notes = [f"queries are made from the text itself: {source.query_words()}"]
+    way_out = "is one of them the data? Name it, and say what it is: --format csv, tsv, jsonl, json, lines or lists"
+    faults = [(note, way_out) for note in told["notes"]]
+    return Reading(words, "retrieval", dataset, notes=notes, faults=faults)
 
 
 def _tables(
