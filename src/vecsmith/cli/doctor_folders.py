@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vecsmith.contract.contract import Contract
     from vecsmith.models.encoder import Encoder
 
-__all__ = ["folder_findings", "index_findings", "model_findings"]
+__all__ = ["exported_findings", "folder_findings", "index_findings", "model_findings"]
 
 COPY_AGAIN = "copy the folder again from where it came"
 
@@ -24,6 +24,8 @@ def folder_findings(path: Path, name: str | None = None) -> Iterator[Finding]:
     name     under which an installed package's model was asked for; None for a folder of the user's own
     raises   UsageError: no such folder, or neither of them
     """
+    from vecsmith.models.onnx_files import is_onnx, is_openvino
+
     if not path.is_dir():
         raise UsageError(f"{path} is no folder; give a model or index folder, or nothing to check the environment")
     kinds: list[tuple[Path, Callable[[Path], Iterator[Finding]]]] = []
@@ -32,6 +34,8 @@ def folder_findings(path: Path, name: str | None = None) -> Iterator[Finding]:
             kinds.append((folder, index_findings))
         elif (folder / "modules.json").is_file() and folder.parent not in [done for done, _ in kinds]:
             kinds.append((folder, model_findings))
+        elif is_onnx(folder) or is_openvino(folder):
+            kinds.append((folder, exported_findings))
     if name is not None:
         yield from model_findings(path, name)
         return
@@ -77,6 +81,20 @@ def model_findings(folder: Path, name: str | None = None) -> Iterator[Finding]:
         return
     yield fine("files", f"{len(contract.record.get('files', {}))} files have the sizes and hashes of the contract")
     yield from _space(folder, contract)
+    yield from _probes(folder, contract)
+
+
+def exported_findings(folder: Path) -> Iterator[Finding]:
+    """A folder that `vecsmith export` wrote for onnxruntime or OpenVINO."""
+    contract, finding = _contract(folder, None)
+    yield finding
+    if contract is None:
+        return
+    changed = _changed_files(folder, contract)
+    if changed:
+        yield problem("files", "; ".join(changed), COPY_AGAIN)
+        return
+    yield fine("files", f"{len(contract.record.get('files', {}))} files have the sizes and hashes of the contract")
     yield from _probes(folder, contract)
 
 
@@ -145,7 +163,7 @@ def _probes(folder: Path, contract: "Contract | None") -> Iterator[Finding]:
             words = "it loads, but its contract holds no probe vectors to compare with"
             yield note("probes", words, _saving(str(folder), f"{folder}-with-probes"))
             return
-        report = probes.check(_by_role(encoder), contract.probes)
+        report = probes.check(_by_role(encoder), contract.probes, dtype=contract.view["dtype"])
         report.require(str(folder))
     except VecsmithError as error:
         yield problem("probes", str(error), _pip_line(error))

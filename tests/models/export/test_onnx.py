@@ -96,6 +96,8 @@ def test_every_door_opens_an_exported_folder(bert, exported_bert, tmp_path, caps
     assert next(iter(vs.Index.open(tmp_path / "index").search("the stone bridge", k=1, mode="dense"))).id == "a"
     assert run(["parity", str(bert), str(folder)]) == 0
     assert "verdict: same" in capsys.readouterr().out
+    assert run(["doctor", str(folder)]) == 0
+    assert "probe inputs give the contract's vectors" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_onnx_model_is_used_like_any_other(bert, exported_bert, tmp_path):
