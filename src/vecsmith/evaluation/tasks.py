@@ -95,20 +95,15 @@ def load_suite(name_or_path: str | os.PathLike[str]) -> Suite:
 
     raises   UsageError: no such suite; RecipeError: not a suite, an unknown key, two tasks of one name
     """
-    import yaml
+    from vecsmith.training.yaml_lines import read_yaml
 
     path = SUITES / f"{name_or_path}.yaml" if str(name_or_path) in known_suites() else Path(name_or_path)
     if not path.is_file():
         raise UsageError(
             f'no suite "{name_or_path}": no such name and no such file. Suites: {", ".join(known_suites())}'
         )
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot be read: {error}", file=path) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2020-13-01 is a ValueError
-        raise RecipeError(f"no YAML: {error}", file=path) from error
-    if not isinstance(content, dict) or not isinstance(content.get("tasks"), list) or not content["tasks"]:
+    content, _ = read_yaml(path)
+    if not isinstance(content.get("tasks"), list) or not content["tasks"]:
         raise RecipeError("a suite has a list of tasks under the key `tasks`", file=path)
     tasks = tuple(_task(entry, path) for entry in content["tasks"])
     names = [task.name for task in tasks]
