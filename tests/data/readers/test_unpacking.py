@@ -14,7 +14,6 @@ from vecsmith.data.readers import unpacking
 from vecsmith.data.readers.table_lines import open_bytes, read_lines
 from vecsmith.errors import DataError, LimitExceeded
 
-
 PACK = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 
 
