@@ -22,6 +22,27 @@ TEXTS = [
 ]
 
 
+SMALL = {
+    "vocab_size": 120,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 130,
+}
+KIND_OPTIONS: dict[str, dict[str, object]] = {
+    "bert": {},
+    "roberta": {"pad_token_id": 1},
+    "xlm-roberta": {"pad_token_id": 1},
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
+    "electra": {"embedding_size": 16},
+    "modernbert": {
+        "local_attention": 8, "global_attn_every_n_layers": 2, "pad_token_id": 0,
+        "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2,
+    },
+}  # fmt: skip
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
     """The cache of verified hashes, away from the user's."""
@@ -78,3 +99,40 @@ def static_copy(static_folder: Path, tmp_path: Path) -> Path:
 def texts() -> list[str]:
     """Empty, blank, unicode, prompted, long and repeated inputs."""
     return list(TEXTS)
+
+
+@pytest.fixture(scope="session")
+def small_model() -> Callable[..., object]:
+    """`small_model(folder, kind, minilm_folder, *modules, pooling=, include_prompt=, **config)`."""
+    return build_small
+
+
+def build_small(
+    folder: Path,
+    kind: str,
+    minilm_folder: Path,
+    *modules: object,
+    pooling: str = "mean",
+    include_prompt: bool = True,
+    **options: object,
+) -> object:
+    """A SentenceTransformer with random weights, large enough that attention matters, and MiniLM's tokenizer."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **{**SMALL, **KIND_OPTIONS.get(kind, {}), **options})
+    inner = AutoModel.from_config(config)
+    with torch.no_grad():
+        for name, parameter in inner.named_parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(std=0.3)
+            elif "bias" in name:
+                parameter.normal_(std=0.1)
+    inner.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(folder)
+    transformer = Transformer(str(folder), max_seq_length=128)
+    pool = Pooling(32, pooling_mode=pooling, include_prompt=include_prompt)
+    return SentenceTransformer(modules=[transformer, pool, *modules], device="cpu").eval()

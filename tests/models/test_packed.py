@@ -6,58 +6,19 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
-from transformers import AutoConfig, AutoModel
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
 from vecsmith.models.bert_layers import Memory
 from vecsmith.models.packed import can_pack, ids_of, layers_of, pack, packed_attention, packed_encode, packed_forward
 
 LIMIT = 2e-6
-SIZES = {
-    "vocab_size": 120,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 130,
-}
-KINDS = {
-    "bert": {},
-    "roberta": {"pad_token_id": 1},
-    "xlm-roberta": {"pad_token_id": 1},
-    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48},
-    "electra": {"embedding_size": 16},
-    "modernbert": {
-        "local_attention": 8, "global_attn_every_n_layers": 2, "pad_token_id": 0,
-        "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2,
-    },
-}  # fmt: skip
+KINDS = ("bert", "roberta", "xlm-roberta", "distilbert", "electra", "modernbert")
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 
 
-def build(folder, kind, minilm_folder, *modules, pooling="mean", include_prompt=True, **options):
-    """A SentenceTransformer with random weights, large enough that attention matters, and MiniLM's tokenizer."""
-    from transformers import AutoTokenizer
-
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, **{**SIZES, **KINDS.get(kind, {}), **options})
-    inner = AutoModel.from_config(config)
-    with torch.no_grad():
-        for name, parameter in inner.named_parameters():
-            if parameter.ndim == 2:
-                parameter.normal_(std=0.3)
-            elif "bias" in name:
-                parameter.normal_(std=0.1)
-    inner.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(folder)
-    transformer = Transformer(str(folder), max_seq_length=128)
-    pool = Pooling(32, pooling_mode=pooling, include_prompt=include_prompt)
-    return SentenceTransformer(modules=[transformer, pool, *modules], device="cpu").eval()
-
-
 @pytest.fixture(scope="module")
-def models(tmp_path_factory, minilm_folder):
-    return {kind: build(tmp_path_factory.mktemp(kind), kind, minilm_folder) for kind in KINDS}
+def models(tmp_path_factory, minilm_folder, small_model):
+    return {kind: small_model(tmp_path_factory.mktemp(kind), kind, minilm_folder) for kind in KINDS}
 
 
 def draw_ids(sizes, seed=0):
@@ -99,8 +60,8 @@ def test_the_quick_way_gives_the_vectors_of_the_stock_layers(models, kind, sizes
         assert (found - packed_forward(model, ids)["sentence_embedding"]).abs().max() <= LIMIT
 
 
-def test_weights_that_change_are_seen_by_the_quick_way(tmp_path, minilm_folder):
-    model, ids = build(tmp_path, "bert", minilm_folder), draw_ids([4, 9])
+def test_weights_that_change_are_seen_by_the_quick_way(tmp_path, minilm_folder, small_model):
+    model, ids = small_model(tmp_path, "bert", minilm_folder), draw_ids([4, 9])
     with torch.inference_mode():
         before = packed_encode(model, ids, layers=layers_of(model), memory=Memory())
     with torch.no_grad():
@@ -111,8 +72,8 @@ def test_weights_that_change_are_seen_by_the_quick_way(tmp_path, minilm_folder):
     assert not torch.allclose(before, after, atol=1e-3)
 
 
-def test_hooks_and_foreign_parts_keep_a_model_on_the_stock_layers(tmp_path, minilm_folder):
-    model = build(tmp_path, "bert", minilm_folder)
+def test_hooks_and_foreign_parts_keep_a_model_on_the_stock_layers(tmp_path, minilm_folder, small_model):
+    model = small_model(tmp_path, "bert", minilm_folder)
     assert layers_of(model) is not None
     handle = model[0].model.encoder.layer[1].output.register_forward_hook(lambda *arguments: None)
     assert layers_of(model) is None
@@ -144,26 +105,28 @@ def test_models_that_agree_with_their_padded_selves_are_packed(models, kind):
     assert models[kind][0].model.config._attn_implementation == "sdpa"  # left as it was
 
 
-def test_a_model_with_its_own_attention_is_not_packed(tmp_path, minilm_folder):
-    assert not can_pack(build(tmp_path, "mpnet", minilm_folder))
+def test_a_model_with_its_own_attention_is_not_packed(tmp_path, minilm_folder, small_model):
+    assert not can_pack(small_model(tmp_path, "mpnet", minilm_folder))
 
 
-def test_a_model_whose_positions_go_wrong_is_found_out(tmp_path, minilm_folder, monkeypatch):
-    model = build(tmp_path, "roberta", minilm_folder)
+def test_a_model_whose_positions_go_wrong_is_found_out(tmp_path, minilm_folder, small_model, monkeypatch):
+    model = small_model(tmp_path, "roberta", minilm_folder)
     monkeypatch.setattr(model[0], "_infer_flatten_position_offset", lambda: 0)
     assert not can_pack(model)
 
 
-def test_modules_that_read_single_tokens_are_not_packed(tmp_path, minilm_folder):
+def test_modules_that_read_single_tokens_are_not_packed(tmp_path, minilm_folder, small_model):
     dense = Dense(32, 8, module_input_name="token_embeddings", module_output_name="token_embeddings")
-    assert not can_pack(build(tmp_path, "bert", minilm_folder, dense))
+    assert not can_pack(small_model(tmp_path, "bert", minilm_folder, dense))
 
 
 @pytest.mark.parametrize("pooling", ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"])
 @pytest.mark.parametrize("prompt_length", [None, 2])
-def test_every_pooling_agrees_with_and_without_the_prompt(tmp_path, minilm_folder, pooling, prompt_length):
+def test_every_pooling_agrees_with_and_without_the_prompt(tmp_path, minilm_folder, small_model, pooling, prompt_length):
     modules = (Dense(32, 8), Normalize())
-    model = build(tmp_path, "bert", minilm_folder, *modules, pooling=pooling, include_prompt=prompt_length is None)
+    model = small_model(
+        tmp_path, "bert", minilm_folder, *modules, pooling=pooling, include_prompt=prompt_length is None
+    )
     ids = draw_ids([3, 9, 9, 4, 17, 3])
     extra = {} if prompt_length is None else {"prompt_length": prompt_length}
     with torch.no_grad():
@@ -186,8 +149,8 @@ def test_gradients_are_those_of_each_text_alone(models, kind):
         assert (grads[0][name] - expected).abs().max() <= 2e-5 * max(1.0, float(expected.abs().max())), name
 
 
-def test_dropout_acts_in_training_mode_and_not_otherwise(tmp_path, minilm_folder):
-    model, ids = build(tmp_path, "bert", minilm_folder), draw_ids([4, 4, 9])
+def test_dropout_acts_in_training_mode_and_not_otherwise(tmp_path, minilm_folder, small_model):
+    model, ids = small_model(tmp_path, "bert", minilm_folder), draw_ids([4, 4, 9])
     once, again = (packed_forward(model.train(), ids)["sentence_embedding"] for _ in range(2))
     assert not torch.allclose(once, again)
     once, again = (packed_forward(model.eval(), ids)["sentence_embedding"] for _ in range(2))
@@ -235,8 +198,8 @@ def test_threads_that_pack_at_the_same_time_do_not_disturb_each_other(models):
 
 
 @pytest.mark.parametrize("setting", ["eager", "checkpointing"])
-def test_settings_that_packed_rows_cannot_keep_are_respected(tmp_path, minilm_folder, setting):
-    model = build(tmp_path, "bert", minilm_folder)
+def test_settings_that_packed_rows_cannot_keep_are_respected(tmp_path, minilm_folder, small_model, setting):
+    model = small_model(tmp_path, "bert", minilm_folder)
     assert can_pack(model)
     if setting == "eager":
         model[0].model.set_attn_implementation("eager")
