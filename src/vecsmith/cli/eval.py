@@ -16,7 +16,7 @@ __all__ = ["command"]
 
 def command(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Names or folders of models.")],
-    suite: Annotated[str, typer.Option(help="A suite by name, or its YAML file.")] = "small_english",
+    suite: Annotated[str, typer.Option(help="A suite or collection by name, or its YAML file.")] = "small_english",
     task: Annotated[list[str] | None, typer.Option(help="Only this task; may be given more than once.")] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder that the suite's paths start from; else VECSMITH_DATA.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vecsmith.atomic import write_json
 from vecsmith.errors import ContractError, NotEnoughData, UsageError
+from vecsmith.evaluation.collections import collection_named, collection_tasks
 from vecsmith.evaluation.differences import interval_of
 from vecsmith.evaluation.report import Report, TaskResult
 from vecsmith.evaluation.runners import judge_task
@@ -44,7 +45,8 @@ def evaluate(
 
     model       a name or path that `vecsmith.load` takes, a loaded Model or SentenceTransformer, or an Encoder
     data        a Dataset (its retrieval, scored and class records, each one task; of all its splits, so pass
-                `data.split("test")` where it has several), or a suite: its name, the path of its YAML file, or a Suite
+                `data.split("test")` where it has several), or a suite or collection: its name, the path of its YAML
+                file, or a Suite
     tasks       only these tasks of the suite
     data_root   the folder that a suite's paths start from; default VECSMITH_DATA
     output      a folder for the result of each task and `report.json`. A result that is there already, of the same
@@ -150,6 +152,8 @@ def _todo(
     """Tasks, and how to read each when its turn comes."""
     if hasattr(data, "records"):
         return [(task, lambda content=content: content) for task, content in dataset_tasks(data)]  # type: ignore
+    if not isinstance(data, Suite) and (collection := collection_named(data)) is not None:
+        return collection_tasks(collection, tasks, root_of(data_root))
     suite = data if isinstance(data, Suite) else load_suite(data)
     if tasks:
         suite = suite.only(list(tasks))
