@@ -81,8 +81,10 @@ def _sets(name: str, spec: DataSpec, dataset: "Dataset", trained_kinds: set[str]
 
 
 def _open(recipe: Recipe, spec: DataSpec, progress: Progress) -> "Dataset":
-    """A saved dataset, a table, a folder of documents, `docstrings:stdlib`, or `distillation_texts`; then the split."""
-    from vecsmith.data.dataset import Dataset
+    """Anything that `vecsmith.read` reads, a folder of documents, `docstrings:stdlib`, or `distillation_texts`; then the
+    split."""
+    from vecsmith.data.formats import find
+    from vecsmith.data.read import read
 
     if spec.path == "distillation_texts":
         from vecsmith.data.readers.distillation_texts import read_distillation_texts
@@ -90,15 +92,15 @@ def _open(recipe: Recipe, spec: DataSpec, progress: Progress) -> "Dataset":
         root = recipe.locate("wordnet").parent
         return read_distillation_texts(root, limit=spec.limit, seed=recipe.seed, progress=progress)
     path = None if spec.path.startswith("docstrings:") else recipe.locate(spec.path)
-    if path is not None and (path / "dataset.json").exists():
-        dataset = Dataset.open(path)
-    elif path is not None and path.is_file():
-        from vecsmith.data.read import read
-
-        options: dict[str, Any] = {"kind": spec.kind, "format": spec.format}
-        dataset = read(path, **spec.columns, **{name: value for name, value in options.items() if value})
-    else:
+    config = spec.columns.get("config")
+    found = None if path is None else find(path, format=spec.format, config=config).format
+    if path is None or found == "documents" or (found == "unknown" and path.is_dir()):
         dataset = _read_source(spec.path if path is None else path, spec, progress)
+    else:
+        # Retrieval sets are of one kind; a kind named here only chooses their records.
+        kind = None if found in ("beir", "mteb_retrieval") else spec.kind
+        options: dict[str, Any] = {"kind": kind, "format": spec.format}
+        dataset = read(path, **spec.columns, **{name: value for name, value in options.items() if value})
     return dataset.split(spec.split) if spec.split else dataset
 
 
