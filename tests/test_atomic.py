@@ -1,12 +1,14 @@
 import errno
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
 
+from vecsmith import atomic
 from vecsmith.atomic import new_folder, open_atomic, recover_folder, write_json, write_text
 from vecsmith.errors import DiskFull
 
@@ -98,3 +100,19 @@ def test_a_folder_killed_between_its_two_renames_comes_back(tmp_path):
     recover_folder(target)
     assert (target / "part").read_text() == "x"
     assert not old.exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        shutil.Error([("a", "b", "[Errno 27] File too large: 'b'")]),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . PytorchStreamWriter failed writing file data/3"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+    ],
+)
+def test_no_room_is_named_whichever_library_says_so(tmp_path, error):
+    with pytest.raises(DiskFull, match=r"are free in .*Make room"), atomic.disk_errors(tmp_path / "x"):
+        raise error
+    with pytest.raises(ValueError, match="else"), atomic.disk_errors(tmp_path / "x"):
+        raise ValueError("something else")

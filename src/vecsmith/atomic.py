@@ -37,23 +37,26 @@ def disk_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn "no space left", quota and file-size errors into `DiskFull` that names the path and what is free."""
     try:
         yield
-    except OSError as error:
-        if isinstance(error, DiskFull) or not _is_full(error):
+    except Exception as error:  # libraries in Rust and C++ say the same in errors of their own
+        number = None if isinstance(error, DiskFull) else _full_number(error)
+        if number is None:
             raise
-        raise DiskFull(_room(Path(path), error), path=Path(path)) from error
+        raise DiskFull(_room(Path(path), number), path=Path(path)) from error
 
 
-def _is_full(error: OSError) -> bool:
-    """Whether there was no room; `shutil.copytree` gathers its errors as words."""
-    if isinstance(error, shutil.Error):
-        return any(f"[Errno {number}]" in str(error) for number in FULL)
-    return error.errno in FULL
+def _full_number(error: Exception) -> int | None:
+    """The system's number for "no room" that an error stands for; None: it stands for something else."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in FULL else None
+    words = str(error)
+    if "PytorchStreamWriter failed" in words:  # torch.save, which does not say why
+        return errno.ENOSPC
+    return next((n for n in FULL if f"[Errno {n}]" in words or f"(os error {n})" in words), None)
 
 
-def _room(path: Path, error: OSError) -> str:
+def _room(path: Path, number: int) -> str:
     folder = next((p for p in [path, *path.parents] if p.is_dir()), Path("/"))
     free = shutil.disk_usage(folder).free
-    number = error.errno or next((n for n in FULL if f"[Errno {n}]" in str(error)), errno.ENOSPC)
     return (
         f"{path}: {os.strerror(number).lower()}; {free:,} bytes are free in {folder}. "
         "What was there before is unchanged. Make room, then run the same command again"

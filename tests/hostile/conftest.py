@@ -17,9 +17,9 @@ SCRIPT = f"<script>document.title='{MARK}'</script>"
 ATTACKS = [
     SCRIPT,
     f"</title>{SCRIPT}</style>{SCRIPT}-->{SCRIPT}]]>",
-    f"\"><img src=x onerror=\"document.title='{MARK}'\">",
+    f'"><img src=x onerror="document.title=\'{MARK}\'">',
     f"'><svg onload=document.title='{MARK}'>",
-    f"<a href=\"javascript:document.title='{MARK}'\">x</a> <iframe srcdoc=\"{SCRIPT}\"></iframe>",
+    f'<a href="javascript:document.title=\'{MARK}\'">x</a> <iframe srcdoc="{SCRIPT}"></iframe>',
     "{{ 7*191 }} {% raw %} {{ ''.__class__.__mro__ }} ${7*191} <%= 7*191 %>",
     "\x1b[2J\x1b]0;title\x07\x9b31m\x1b]8;;http://evil\x1b\\red\x7f\x08",
     "&lt;script&gt; &#60;b&#62; &amp;amp;",

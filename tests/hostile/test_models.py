@@ -70,7 +70,9 @@ def test_a_module_type_outside_the_whitelist_is_refused(static, type, place):
             door(static)
 
 
-@pytest.mark.parametrize("path", ["../x", "/etc", "a/../../x", "..\\x", "\\\\host\\share", "C:\\x", "1_Dense/../..", "\0"])
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc", "a/../../x", "..\\x", "\\\\host\\share", "C:\\x", "1_Dense/../..", "\0"]
+)
 def test_a_module_path_that_leads_out_of_the_folder_is_refused(static, path):
     bare(static)
     modules = json.loads((static / "modules.json").read_text())
@@ -208,7 +210,9 @@ def test_a_header_that_does_not_fit_its_bytes_is_refused(static, change):
 
 
 @pytest.mark.parametrize("kind", ["static", "transformer"])
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "modules.json", "model.safetensors", "tokenizer_config.json"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "modules.json", "model.safetensors", "tokenizer_config.json"]
+)
 @pytest.mark.parametrize("how", ["missing", "empty", "brackets", "list", "cut"])
 def test_a_missing_or_broken_file_is_said_in_words(kind, name, how, request):
     folder = bare(request.getfixturevalue(kind))

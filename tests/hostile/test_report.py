@@ -57,7 +57,9 @@ def test_a_browser_runs_no_script_of_the_report(forged, tmp_path):
     page = tmp_path / "report.html"
     shutil.copy(forged[0] / "report.html", page)
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    found = subprocess.run([*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=False)
+    found = subprocess.run(
+        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=False
+    )
     assert "What serves" in found.stdout, found.stderr[-500:]
     title = re.search(r"<title>(.*?)</title>", found.stdout, re.DOTALL)
     assert title is not None

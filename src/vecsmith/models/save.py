@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vecsmith.atomic import new_folder
+from vecsmith.atomic import disk_errors, new_folder
 from vecsmith.contract.contract import FILE_NAME, Contract
 from vecsmith.contract.describe import POOLING_KEYS, contract_of, max_length_of
 from vecsmith.contract.folder import read_model_folder
@@ -58,7 +58,9 @@ def save(
     target = Path(path)
     if in_place and target.is_dir() and any(target.iterdir()):
         (target / FILE_NAME).unlink(missing_ok=True)
-        contract = _fill(model, target, name or target.resolve().name, licence, lineage, card, probes, train_datasets)
+        label = name or target.resolve().name
+        with disk_errors(target):
+            contract = _fill(model, target, label, licence, lineage, card, probes, train_datasets)
     else:
         if replace and target.is_dir() and any(target.iterdir()) and not (target / "modules.json").is_file():
             raise UsageError(f"{target} is no model folder, so it is not replaced; give another path")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vecsmith.atomic import write_json, write_text
+from vecsmith.atomic import disk_errors, write_json, write_text
 from vecsmith.errors import ContractError, MissingExtra
 from vecsmith.progress import SILENT, Progress
 from vecsmith.training.adapters import add_adapter, merge_adapters
@@ -128,7 +128,8 @@ def _train_stage(
         checkpoint = last_checkpoint(folder)
         if checkpoint:
             progress.say(f"going on from {checkpoint.name}")
-        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with disk_errors(folder):
+            result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return {
         "name": stage.name,
         "steps": int(result.global_step),

@@ -11,6 +11,7 @@ import yaml
 
 from vecsmith import __version__
 from vecsmith.atomic import write_text
+from vecsmith.errors import RecipeError
 
 __all__ = ["make_lock", "read_lock", "recipe_hash", "write_lock"]
 
@@ -54,6 +55,8 @@ def read_lock(folder: Path) -> dict[str, Any] | None:
         value = yaml.safe_load((folder / LOCK).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RecipeError(f"cannot be read ({error}); remove it, and the run begins anew", file=folder / LOCK) from error
     return value if isinstance(value, dict) else None
 
 
