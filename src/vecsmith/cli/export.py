@@ -141,7 +141,7 @@ def _static(
         result = {
             "output": str(found.folder),
             "space": found.contract.fingerprint,
-            "same_space": found.report is not None,
+            "same_space": found.is_same,
             "agreement": found.agreement,
             "loss": found.loss,
             "report": None if found.report is None else found.report.to_dict(),
@@ -150,7 +150,8 @@ def _static(
         return 0
     if found.report is not None:
         print(found.report)
-        print(f"\n{found.folder}: space {found.contract.fingerprint}, unchanged bit for bit")
+        how = "unchanged bit for bit" if found.is_same else "the same vectors from weights laid out anew"
+        print(f"\n{found.folder}: space {found.contract.fingerprint}, {how}")
         return 0
     print(f"An approximation, in a new space, {found.contract.fingerprint}:")
     print(f"  {found.contract.describe()}")

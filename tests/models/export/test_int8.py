@@ -99,6 +99,18 @@ def test_what_int8_costs_stands_in_the_contract(bert, tmp_path, capsys):
     assert "Pairs" in capsys.readouterr().out
 
 
+def test_the_loss_of_minilm_was_measured_before(minilm_folder):
+    from vecsmith.contract.describe import contract_of
+    from vecsmith.models.export.int8 import known_loss
+
+    fingerprint = contract_of(minilm_folder).fingerprint
+    loss = known_loss(fingerprint, 8)
+    assert loss["STSBenchmark"]["float32"] == pytest.approx(0.82032, abs=3e-4)  # the published score
+    assert loss["SciFact"]["float32"] == pytest.approx(0.64508, abs=3e-4)
+    assert abs(loss["STSBenchmark"]["difference"]) < 0.01
+    assert known_loss(fingerprint, 7) == known_loss("0" * 12, 8) == "loss not measured"
+
+
 def test_what_has_no_int8_form_says_so(bert, static_folder, exported_bert, monkeypatch):
     with pytest.raises(UsageError, match="is a static model"):
         vs.load(static_folder, dtype="int8")

@@ -5,17 +5,20 @@ the whole batch, so a text's vector depends a little on the texts beside it. The
 costs accuracy on every input and saves no time.
 """
 
+import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from vecsmith.errors import MissingExtra
 
-__all__ = ["METHOD", "has_wide_sums", "quantise_graph"]
+__all__ = ["METHOD", "NOT_MEASURED", "has_wide_sums", "known_loss", "quantise_graph"]
 
 METHOD = "onnxruntime dynamic quantisation of matrix products: weights int8 per channel, activations uint8 per batch"
+NOT_MEASURED = "loss not measured"
 LARGEST_FILE = 1_800_000_000
 
 
@@ -29,6 +32,18 @@ def has_wide_sums() -> bool:
     except OSError:
         return os.uname().machine in ("arm64", "aarch64") if hasattr(os, "uname") else False
     return any(flag in flags for flag in ("avx512_vnni", "avx_vnni", "asimddp"))
+
+
+def known_loss(fingerprint: str, bits: int) -> Any:
+    """What int8 costs a model that was measured before vecsmith was released, with where; else `NOT_MEASURED`.
+
+    fingerprint   of the model's space; bits: of a weight, which must be those of the measurement
+    """
+    with open(Path(__file__).with_name("losses.json"), encoding="utf-8") as file:
+        entry = json.load(file).get(fingerprint)
+    if entry is None or entry["weight_bits"] != bits:
+        return NOT_MEASURED
+    return {"measured": "before release", "processor": entry["processor"], **entry["loss"]}
 
 
 def quantise_graph(source: Path, target: Path, *, bits: int = 8) -> None:

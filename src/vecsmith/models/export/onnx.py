@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 DTYPES = ("float32", "int8")
-NOT_MEASURED = "loss not measured"
 SIDE_FILES = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "sentence_bert_config.json")
 
 Measure = Callable[["SentenceTransformer", Any], dict[str, Any]]
@@ -68,8 +67,8 @@ def export_onnx(
     output          a new folder
     dtype           "float32", or "int8": matrix products in 8 bits, another view of the same space
     replace_folder  exchange an existing export, whole
-    measure         (model, encoder) -> what int8 costs on judged tasks, for the contract; without it the contract says
-                    that the loss was not measured
+    measure         (model, encoder) -> what int8 costs on judged tasks, for the contract; without it the contract has
+                    what was measured before release, and for other models says that the loss was not measured
     raises          ParityFailed: vectors differ from the model's by more than the tolerance of `dtype` (its `report`
                     has the figures), nothing is written; MissingExtra; ContractError: a model no graph can hold;
                     UsageError: the folder exists, or dtype is not known
@@ -119,7 +118,7 @@ def fill_folder(
     """
     from vecsmith.models.export.checks import check_export, reference_vectors
     from vecsmith.models.export.graph import write_graph
-    from vecsmith.models.export.int8 import METHOD, has_wide_sums, quantise_graph
+    from vecsmith.models.export.int8 import METHOD, has_wide_sums, known_loss, quantise_graph
     from vecsmith.models.onnx_encoder import OnnxEncoder
 
     expected = reference_vectors(model)
@@ -130,7 +129,8 @@ def fill_folder(
             with tempfile.TemporaryDirectory(dir=folder) as aside:
                 write_graph(model, Path(aside) / "model.onnx")
                 quantise_graph(Path(aside) / "model.onnx", folder / "model.onnx", bits=bits)
-            record["quantisation"] = {"method": METHOD, "weight_bits": bits, "loss": NOT_MEASURED}
+            loss = known_loss(contract.fingerprint, bits)
+            record["quantisation"] = {"method": METHOD, "weight_bits": bits, "loss": loss}
         else:
             write_graph(model, folder / "model.onnx")
     write_side_files(model, contract, folder)

@@ -69,8 +69,8 @@ def export_static(
                     from the order of the vocabulary
     vocabulary      pieces kept, at most; dimension: components of a vector, at most the teacher's
     measure         (model, static model) -> what the approximation costs on judged tasks
-    raises          ParityFailed: a static model's vectors differ by more than 1e-6; UsageError: the folder exists, another
-                    tokenizer; NotEnoughData: fewer different pieces in the texts than dimensions
+    raises          ParityFailed: a static model's vectors differ by more than 1e-6; UsageError: the folder exists,
+                    another tokenizer; NotEnoughData: fewer different pieces in the texts than dimensions
     """
     target = checked_target(Path(output), replace_folder)
     with progress.task("loading the model", total=None):
