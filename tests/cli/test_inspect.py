@@ -1,9 +1,11 @@
 """`vecsmith inspect` as a person sees it."""
 
 import json
+import zipfile
 
 import pytest
 
+import vecsmith as vs
 from vecsmith.cli.main import run
 
 ROWS = [("which plane takes off?", "A plane is taking off.", "5.0", "train")]
@@ -92,10 +94,51 @@ def test_mistakes_end_as_one_block(arguments, code, words, capsys, tmp_path, mon
 def test_models_and_indexes_are_named_with_the_command_that_looks_into_them(tmp_path, capsys):
     (tmp_path / "modules.json").write_text("[]", encoding="utf-8")
     assert run(["inspect", str(tmp_path)]) == 0
-    assert f"a model. vecsmith doctor {tmp_path}" in capsys.readouterr().out
+    assert f"a model. vecsmith doctor {tmp_path}" in " ".join(capsys.readouterr().out.split())
     (tmp_path / "catalog.sqlite").write_text("", encoding="utf-8")
     assert run(["inspect", str(tmp_path)]) == 0
     assert "an index." in capsys.readouterr().out
+
+
+def test_a_name_of_a_model_is_one_too(capsys):
+    assert run(["inspect", "default"]) == 0
+    assert "a model by name. vecsmith doctor default" in capsys.readouterr().out
+
+
+def test_images_are_counted_and_not_looked_at(tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.writestr("train/cat/1.jpg", b"")
+        archive.writestr("test/dog/2.jpg", b"")
+    (tmp_path / "README.md").write_text("# Images", encoding="utf-8")
+    for path in (tmp_path, tmp_path / "images.zip"):
+        assert run(["inspect", str(path)]) == 0
+        assert "2 images in 2 folders (1 test, 1 train)" in capsys.readouterr().out
+
+
+def test_a_saved_dataset_is_looked_at_like_its_table(table, tmp_path, capsys):
+    vs.read(table, attributes="*", score_range=(0, 5)).save(tmp_path / "saved")
+    contents = []
+    for path in (table, tmp_path / "saved"):
+        assert run(["inspect", str(path), "--json"]) == 0
+        contents.append(json.loads(capsys.readouterr().out))
+    for name in ("counts", "leaks", "copies", "scripts", "lengths", "scores"):
+        assert contents[0][name] == contents[1][name]
+
+
+def test_prose_with_commas_is_no_table(tmp_path, capsys):
+    path = tmp_path / "notes.txt"
+    path.write_text("One, two, three.\nA line of prose without any.\nAnd, another.\n", encoding="utf-8")
+    assert run(["inspect", str(path)]) == 0
+    assert "documents, cut into passages" in capsys.readouterr().out
+
+
+def test_a_folder_of_several_tables_asks_for_one(tmp_path, capsys):
+    for name in ("users.csv", "films.csv"):
+        (tmp_path / name).write_text("id,text\n1,x\n", encoding="utf-8")
+    assert run(["inspect", str(tmp_path)]) == 3
+    err = capsys.readouterr().err
+    assert "films.csv, users.csv" in err
+    assert "Name one" in err
 
 
 def test_a_suite_is_read_line_by_line_and_differences_fail(tmp_path, capsys):

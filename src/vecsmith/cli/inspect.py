@@ -2,6 +2,7 @@
 
 import json as json_module
 import tempfile
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -69,7 +70,8 @@ def command(
         return _suite(suite, line, data_root, limit, progress, json)
     assert path is not None
     if (other := _other_folder(Path(path))) is not None:
-        print(json_module.dumps({"path": path, "words": other}, ensure_ascii=False) if json else f"{path}\n{other}")
+        told = f"{path}\n{textwrap.fill(other, 80, break_on_hyphens=False, break_long_words=False)}"
+        print(json_module.dumps({"path": path, "words": other}, ensure_ascii=False) if json else told)
         return 0
     options: dict[str, Any] = {
         **{"query": query, "document": document, "label": label, "score": score, "group": group, "id": id},
@@ -166,8 +168,14 @@ def _reading_of(line: "Line", root: Path, limit: int | None, folder: Path, progr
 
 def _other_folder(path: Path) -> str | None:
     """What a path is that holds no text to look at, and the command that looks into it."""
-    images = _images(path)
-    if images:
+    if not path.exists():
+        from vecsmith.models.names import known_names
+
+        is_model = str(path) in ("default", *known_names())
+        return (
+            f"a model by name. vecsmith doctor {path} checks it, vecsmith eval {path} judges it" if is_model else None
+        )
+    if (images := _images(path)) is not None:
         return images
     if (path / "catalog.sqlite").is_file():
         return (
@@ -192,7 +200,9 @@ def _images(path: Path) -> str | None:
     others = [entry for entry in entries if entry not in archives and not entry.name.lower().startswith("readme")]
     if not archives or others or not (counts := count_images(archives)).get("images"):
         return None
-    parts = ", ".join(f"{count:,} {name}" for name, count in counts.items() if name not in ("images", "classes"))
+    parts = ", ".join(
+        f"{count:,} {name}" for name, count in sorted(counts.items()) if name not in ("images", "classes")
+    )
     return (
         f"{counts['images']:,} images in {counts['classes']:,} folders{f' ({parts})' if parts else ''}; "
         "images are counted here and not looked at"
