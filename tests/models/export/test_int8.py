@@ -56,6 +56,7 @@ def test_an_int8_file_with_weights_of_7_bits_is_near_too(exported_bert, bert, tm
     assert (found * vs.load(bert, on_truncation="cut").encode(TEXTS)).sum(axis=1).min() > 0.95
 
 
+@pytest.mark.usefixtures("graph_of_bert")
 def test_int8_is_built_once_and_used_again(bert, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     model = vs.load(bert, dtype="int8", on_truncation="cut")
@@ -81,6 +82,7 @@ def test_an_index_made_in_int8_is_asked_in_int8(int8_bert, tmp_path):
     assert (tmp_path / "index" / "model" / "model.onnx").is_file()
 
 
+@pytest.mark.usefixtures("graph_of_bert")
 def test_what_int8_costs_stands_in_the_contract(bert, tmp_path, capsys):
     rows = [("stone bridge", "bridge of stone", 5.0), ("seven villages", "a river", 1.0), ("old wall", "wall", 3.0)]
     lines = ["sentence1\tsentence2\tscore", *("\t".join(map(str, row)) for row in rows * 4)]

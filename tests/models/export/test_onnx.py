@@ -175,6 +175,7 @@ def test_a_static_model_has_no_graph(static_folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("graph_of_bert")
 def test_the_command_line_says_what_it_wrote(bert, tmp_path, capsys):
     command = ["export", str(bert), "--output", str(tmp_path / "out"), "--json"]
     assert run(command) == 0
@@ -193,6 +194,7 @@ def test_the_command_line_says_what_it_wrote(bert, tmp_path, capsys):
         assert words in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_minilm_is_exported_within_1e_5(minilm_folder, tmp_path):
     found = export_onnx("all-MiniLM-L6-v2", tmp_path / "out")
     assert found.contract.name == "all-MiniLM-L6-v2"

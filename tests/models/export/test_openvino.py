@@ -16,6 +16,7 @@ pytest.importorskip("onnxscript", reason='needs the extra "openvino"')
 TEXTS = ["", "a stone bridge", "how do I reset the router?", "seven quiet villages near the river " * 20]
 
 
+@pytest.mark.usefixtures("graph_of_bert")
 def test_an_openvino_folder_gives_the_models_vectors_through_every_door(bert, tmp_path, capsys):
     pytest.importorskip("openvino", reason='needs the extra "openvino"')
     folder = tmp_path / "out"
