@@ -94,7 +94,7 @@ def try_one(target: Target, folder: Path, draw: random.Random, tried: Tried) -> 
             tried.failures.append(f"{target.name}/{name}: {type(error).__name__} without words\n{data[:2000]!r}")
     except KeyboardInterrupt:
         raise
-    except BaseException:  # a panic of a Rust library is no Exception
+    except BaseException:  # noqa: BLE001  a panic of a Rust library is no Exception
         tried.failures.append(f"{target.name}/{name}:\n{traceback.format_exc()}\n{data[:2000]!r}")
     finally:
         signal.alarm(0)
@@ -142,12 +142,13 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="for each target")
+    parser.add_argument("--family", default="", help="families whose name holds this")
     parser.add_argument("--only", default="", help="targets whose name holds this")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, default=3, help="failures printed per target")
     given = parser.parse_args()
     failed = inputs = 0
-    for family in FAMILIES:
+    for family in (family for family in FAMILIES if given.family in family):
         for tried in _family(family, given):
             failed, inputs = failed + len(tried.failures), inputs + tried.inputs
             print(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fuzz import Target
 
-__all__ = ["FAMILIES", "document_targets", "folder_targets", "table_targets", "text_targets"]
+__all__ = ["FAMILIES", "document_targets", "folder_targets", "format_targets", "table_targets", "text_targets"]
 
 ROWS = [
     {"id": f"r{n}", "question": f'what is "thing" {n}, é🙂?', "answer": f"thing {n} is\nnumber {n * 7}", "year": str(2000 + n)}
@@ -256,7 +256,7 @@ def suite_door(folder: Path) -> object:
     return [task.definition() for task in load_suite(folder / "suite.yaml").tasks]
 
 
-WHERE = b"year >= 3 and package in ('a', 'b') or not (w between 1 and 2.5) and tags has any ('a', 'b') and created < timestamp '2015-01-01T00:00:00+01:00' and not (flag) and `order by` starts with 'x' and year is not null"  # noqa: E501
+WHERE = b"year >= 3 and package in ('a', 'b') or not (w between 1 and 2.5) and tags has any ('a', 'b') and created < timestamp '2015-01-01T00:00:00+01:00' and not (flag) and `order by` starts with 'x' and year is not null"
 WHERE_WORDS = tuple(
     b" and , or , not , in , is null , between , has all (, like , date '2020-13-01', select , `, ', \", ;, --, :p, <> , == , 1e999 , starts with , is not distinct from ".split(b", ")
 )  # fmt: skip
@@ -321,4 +321,68 @@ def suite_text() -> bytes:
     return (SUITES / "small_english.yaml").read_bytes()
 
 
-FAMILIES = ("table_targets", "document_targets", "text_targets", "folder_targets")
+def any_door(name: str) -> Callable[[Path], object]:
+    """Say what it is, read it and look at it."""
+
+    def door(folder: Path) -> object:
+        from vecsmith.data.formats import recognise
+        from vecsmith.data.read import read
+
+        recognise(folder / name)
+        return read(folder / name).fingerprint()
+
+    return door
+
+
+BEIR = {
+    "s/corpus.jsonl": b"".join(
+        b'{"_id": "d%d", "title": "T", "text": "text of number %d"}\n' % (n, n) for n in range(8)
+    ),
+    "s/queries.jsonl": b"".join(b'{"_id": "q%d", "text": "which is %d?"}\n' % (n, n) for n in range(8)),
+    "s/qrels/test.tsv": b"query-id\tcorpus-id\tscore\n" + b"".join(b"q%d\td%d\t1\n" % (n, n) for n in range(8)),
+}
+FLAG = b"".join(
+    b'{"query": "which is %d?", "pos": ["text of %d"], "neg": ["text of %d"], "pos_scores": [0.9], "neg_scores": [0.1], '
+    b'"prompt": "find"}\n' % (n, n, n + 100)
+    for n in range(8)
+)
+TEVATRON = b"".join(
+    b'{"query_id": "q%d", "query": "which is %d?", "positive_passages": [{"docid": "d%d", "title": "t", "text": "x %d"}], '
+    b'"negative_passages": [{"docid": "n%d", "title": "t", "text": "y %d"}]}\n' % (n, n, n, n, n, n)
+    for n in range(8)
+)
+MESSAGES = b"".join(
+    b'{"messages": [{"role": "user", "content": "which is %d?"}], "positive_messages": [[{"role": "user", "content": '
+    b'"text of %d"}]], "negative_messages": [[{"role": "user", "content": "text of %d"}]]}\n' % (n, n, n + 100)
+    for n in range(8)
+)
+
+
+def format_targets() -> list[Target]:
+    """What other tools write."""
+    import bz2
+
+    import pyarrow as pa
+
+    rows = json_lines()
+    found = [
+        Target("beir", BEIR, any_door("s")),
+        Target("flagembedding", {"t.jsonl": FLAG}, any_door("t.jsonl")),
+        Target("tevatron", {"t.jsonl": TEVATRON}, any_door("t.jsonl")),
+        Target("messages", {"t.jsonl": MESSAGES}, any_door("t.jsonl")),
+        Target("jsonl.xz", {"t.jsonl.xz": lzma.compress(rows)}, read_table_door("t.jsonl.xz")),
+        Target("jsonl.bz2", {"t.jsonl.bz2": bz2.compress(rows)}, read_table_door("t.jsonl.bz2")),
+        Target(
+            "jsonl.zst", {"t.jsonl.zst": pa.Codec("zstd").compress(rows, asbytes=True)}, read_table_door("t.jsonl.zst")
+        ),
+    ]
+    with tempfile.TemporaryDirectory() as temporary:
+        from datasets import Dataset, DatasetDict
+
+        pairs = {"question": [row["question"] for row in ROWS], "answer": [row["answer"] for row in ROWS]}
+        DatasetDict({"train": Dataset.from_dict(pairs)}).save_to_disk(f"{temporary}/d")
+        found.append(Target("datasets", folder_files(Path(temporary)), any_door("d")))
+    return found
+
+
+FAMILIES = ("table_targets", "format_targets", "document_targets", "text_targets", "folder_targets")

@@ -9,14 +9,25 @@ import pytest
 from fuzz import Target, Tried, lay_out, try_one, try_seconds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from targets import WHERE, WHERE_WORDS, document_targets, folder_targets, schema, table_targets, text_targets
+from targets import (
+    WHERE,
+    WHERE_WORDS,
+    document_targets,
+    folder_targets,
+    format_targets,
+    schema,
+    table_targets,
+    text_targets,
+)
 
 from vecsmith.errors import VecsmithError
 
 BUDGET = {"transformer": 25, "transformer, bare": 12}  # loading torch models takes its time
 
 
-@pytest.mark.parametrize("target", [*table_targets(), *document_targets(), *text_targets()], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "target", [*table_targets(), *format_targets(), *document_targets(), *text_targets()], ids=lambda t: t.name
+)
 def test_a_broken_file_is_refused_in_words_or_read(target):
     tried = try_seconds(target, 30, seed=3, most=80)
     assert not tried.failures, tried.failures[0]

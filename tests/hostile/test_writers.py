@@ -1,4 +1,4 @@
-"""Everything that writes: on a full disk, ended by a signal, twice at once. Old or new, never between; run again, it goes on."""
+"""Everything that writes: on a full disk, ended by a signal, twice at once; old or new, and run again it goes on."""
 
 import os
 import random
@@ -34,7 +34,7 @@ class Job:
     output: str
     check: Callable[[Path], object]
     full: tuple[int, ...]  # bytes a file may have: at least one of these stops it
-    prepare: Callable[[Path], object] = lambda at: None  # noqa: E731  before each run but the one that goes on
+    prepare: Callable[[Path], object] = lambda at: None
 
 
 def check_shards(path: Path) -> int:

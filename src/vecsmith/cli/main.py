@@ -59,7 +59,7 @@ def main() -> None:
         os.environ["VECSMITH_DEBUG"] = "1"
         arguments = arguments[1:]
     signal.signal(signal.SIGTERM, _terminate)
-    sys.stdout = PrintableStream(sys.stdout)  # type: ignore[assignment]
+    sys.stdout = PrintableStream(sys.stdout)
     code = run(arguments)
     try:
         sys.stdout.flush()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vecsmith.atomic import write_json
+from vecsmith.atomic import disk_errors, write_json
 from vecsmith.errors import UsageError
 from vecsmith.training.lock import read_lock, recipe_hash
 from vecsmith.training.recipe import Recipe
@@ -67,8 +67,9 @@ class RunFolder:
         state["stages"] = [*state["stages"][:number], facts]
         barrier()
         if is_first():
-            self.work.mkdir(parents=True, exist_ok=True)
-            save_file(own_copies(trained(encoder)), self.work / f"stage-{number}.safetensors")
+            with disk_errors(self.work):
+                self.work.mkdir(parents=True, exist_ok=True)
+                save_file(own_copies(trained(encoder)), self.work / f"stage-{number}.safetensors")
             write_json(self.work / "run.json", state)
             shutil.rmtree(self.work / f"stage-{number}", ignore_errors=True)
         barrier()
