@@ -288,7 +288,7 @@ def _floats(tensors: "dict[str, NDArray[Any]]", name: str, dimensions: int, file
     found = tensors.get(name)
     if found is None or found.ndim != dimensions or found.dtype.kind != "f" or 0 in found.shape:
         what = "is missing" if found is None else f"is {found.dtype} {list(found.shape)}"
-        raise Damaged(f"{file}: {name} {what}, where {dimensions} dimensions of floats are needed; copy the model again")
+        raise Damaged(f"{file}: {name} {what}; floats of {dimensions} dimensions are needed. Copy the model again")
     return found
 
 
@@ -311,9 +311,8 @@ def _layer(model: ModelFolder, entry: ModuleEntry) -> _Layer | None:
     )
     wanted = entry.config.get("in_features"), entry.config.get("out_features"), entry.config.get("bias", True)
     wide, deep = layer.weight.shape
-    fits = (layer.bias is None or len(layer.bias) == wide) and layer.residual is None or (
-        layer.residual is not None and layer.residual.shape == (wide, deep)
-    )
+    fits = layer.bias is None or len(layer.bias) == wide
+    fits = fits and (layer.residual is None or layer.residual.shape == (wide, deep))
     if (deep, wide, layer.bias is not None) != wanted or not fits:
         raise Damaged(f"{file} does not hold the tensors that its config.json names; copy the model again")
     return layer

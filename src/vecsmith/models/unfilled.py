@@ -31,8 +31,8 @@ def weights_from_files(folder: Path) -> Iterator[None]:
     if missing:
         raise Damaged(
             f"{folder}: its files do not hold the weights {', '.join(missing[:3])}{', ...' if missing[3:] else ''} "
-            f"({len(missing)} in all), so they would be random. The files are of another model, or were renamed inside; "
-            "copy the model again"
+            f"({len(missing)} in all), so they would be random. The files are of another model, or were renamed "
+            "inside; copy the model again"
         )
 
 

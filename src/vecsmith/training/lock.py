@@ -56,7 +56,8 @@ def read_lock(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RecipeError(f"cannot be read ({error}); remove it, and the run begins anew", file=folder / LOCK) from error
+        words = f"cannot be read ({error}); remove it, and the run begins anew"
+        raise RecipeError(words, file=folder / LOCK) from error
     return value if isinstance(value, dict) else None
 
 

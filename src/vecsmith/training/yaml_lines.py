@@ -42,7 +42,8 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], Lines]:
         problem = getattr(error, "problem", None) or str(error)
         raise RecipeError(f"is no YAML: {problem}", file=file, line=mark.line + 1 if mark else None) from error
     if not isinstance(values, dict):
-        raise RecipeError("a recipe is a mapping of keys (name, model, data, stages, ...), and so is a suite", file=file, line=1)
+        words = "a recipe is a mapping of keys (name, model, data, stages, ...), and so is a suite"
+        raise RecipeError(words, file=file, line=1)
     return values, lines
 
 
