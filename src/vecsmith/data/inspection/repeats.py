@@ -52,18 +52,23 @@ def repeats_of(values: np.ndarray, order: np.ndarray) -> Repeats:
 
     order    [n]: of equal things the one with the lowest is the example, and examples come in its order
     """
-    if not len(values):
-        return Repeats(0, 0, 0, ())
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    many = np.flatnonzero(counts > 1)
-    extra = int((counts[many] - 1).sum())
-    if not len(many):
+    places = _repeated(values)
+    if not len(places):
         return Repeats(len(values), 0, 0, ())
+    _, inverse, counts = np.unique(values[places], return_inverse=True, return_counts=True)
     first = np.full(len(counts), -1, dtype=np.int64)
-    ranked = np.argsort(order, kind="stable")[::-1]
-    first[inverse[ranked]] = ranked  # the last one written, the lowest, stays
-    best = many[np.lexsort((order[first[many]], -counts[many]))][:EXAMPLES]
-    return Repeats(len(values), extra, len(many), tuple((int(first[place]), int(counts[place])) for place in best))
+    ranked = np.argsort(order[places], kind="stable")[::-1]
+    first[inverse[ranked]] = places[ranked]  # the last one written, the lowest, stays
+    best = np.lexsort((order[first], -counts))[:EXAMPLES]
+    examples = tuple((int(first[place]), int(counts[place])) for place in best)
+    return Repeats(len(values), len(places) - len(counts), len(counts), examples)
+
+
+def _repeated(values: np.ndarray) -> np.ndarray:
+    """Places of values that stand more than once, found with one sorted copy in memory."""
+    ranked = np.sort(values)
+    twice = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
+    return np.flatnonzero(np.isin(values, twice)) if len(twice) else np.zeros(0, dtype=np.int64)
 
 
 def groups_of_equal(values: np.ndarray, order: np.ndarray, most: int = EXAMPLES) -> list[np.ndarray]:
@@ -82,15 +87,17 @@ def contradicting(keys: np.ndarray, answers: np.ndarray, order: np.ndarray) -> t
     keys, answers    [n]
     returns          how many keys, and pairs of numbers (one key, two answers) as examples
     """
-    if not len(keys):
+    places = _repeated(keys)
+    if not len(places):
         return 0, []
-    _, key = np.unique(keys, return_inverse=True)
-    _, answer = np.unique(answers, return_inverse=True)
-    ranked = np.lexsort((order, answer, key))
-    change = np.flatnonzero((np.diff(key[ranked]) == 0) & (np.diff(answer[ranked]) != 0))
+    _, key = np.unique(keys[places], return_inverse=True)
+    _, answer = np.unique(answers[places], return_inverse=True)
+    inside = np.lexsort((order[places], answer, key))
+    change = np.flatnonzero((np.diff(key[inside]) == 0) & (np.diff(answer[inside]) != 0))
+    ranked = places[inside]
     pairs = [(int(ranked[place]), int(ranked[place + 1])) for place in change]
     first: dict[int, tuple[int, int]] = {}
     for pair in pairs:
-        first.setdefault(int(key[pair[0]]), pair)
+        first.setdefault(int(keys[pair[0]]), pair)
     shown = sorted(first.values(), key=lambda pair: int(order[pair[0]]))
     return len(first), shown[:EXAMPLES]
