@@ -1,5 +1,6 @@
 """What a reader sees of a page."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,3 +65,12 @@ def test_broken_pages_are_read_without_an_error(parts):
 
 def test_a_head_that_is_never_closed_hides_no_body():
     assert html_blocks("<head><meta charset=utf-8><body><p>seen")[1][0].text == "seen"
+
+
+@pytest.mark.parametrize(
+    "odd", ["<![[x>", "<![if !IE]>", "<![CDATA[a]]>", "<![ 1>", "<!x y>", "<![unknown[x]]>", "<!>", "<![9"]
+)
+def test_a_marked_section_of_no_known_kind_is_passed_over(odd):
+    _, blocks = html_blocks(f"<p>before</p>{odd}<p>after</p>")
+    assert blocks[0].text == "before"
+    assert odd == "<![9" or blocks[-1].text.endswith("after")

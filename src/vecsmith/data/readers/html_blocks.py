@@ -77,6 +77,13 @@ class _Parser(HTMLParser):
         self.in_title = False
         self.line_starts = [0, *(found.end() for found in re.finditer("\n", text))]
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """`<![x`: a comment up to the next `>`, as in browsers, where the parent finds no name that it knows."""
+        try:
+            return super().parse_marked_section(i, report)
+        except AssertionError:
+            return self.parse_bogus_comment(i)
+
     def place(self) -> int:
         line, column = self.getpos()
         return self.line_starts[line - 1] + column
