@@ -90,9 +90,10 @@ class Contract:
             contract = cls(dict(value["space"]), dict(value["view"]), dict(value["record"]), probes)
             if not isinstance(contract.view["width"], int) or contract.width < 1:
                 raise ValueError(f"width is {contract.view['width']!r}")
-            if not all(isinstance(entry, dict) for entry in contract.record.get("files", {}).values()):
-                raise ValueError("files have no sizes and hashes")
-        except (KeyError, TypeError, ValueError) as error:
+            for name, entry in contract.record.get("files", {}).items():
+                if not isinstance(entry["size"], int) or not isinstance(entry["sha256"], str) or ".." in name:
+                    raise ValueError(f"file {name} has no size and hash")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ContractError(f"{where} is no contract: {type(error).__name__}: {error}") from error
         if value.get("fingerprint") != contract.fingerprint:
             raise ContractError(

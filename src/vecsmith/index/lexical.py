@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from vecsmith.errors import Damaged
 from vecsmith.index.postings import Postings, PostingsBuilder
 from vecsmith.index.tokens import term_keys
 
@@ -94,7 +95,13 @@ class LexicalIndex:
         """The best k rows, and every row whose score equals the last of them: rows [m], scores [m], m >= k unless fewer
         match. Best first, equal scores by row; the extra rows let a caller break ties by something else.
         """
-        rows, scores = self._matches(query)
+        try:
+            rows, scores = self._matches(query)
+        except IndexError as error:
+            raise Damaged(
+                "the word index names rows that its segment does not have: its files were changed. Find them with: "
+                "vecsmith index verify INDEX"
+            ) from error
         if allowed is not None:
             keep = allowed[rows]
             rows, scores = rows[keep], scores[keep]
