@@ -60,6 +60,9 @@ def create(
     ] = None,
     lexical: Annotated[bool, typer.Option(help="Index the words.")] = True,
     dense: Annotated[bool, typer.Option(help="Index vectors.")] = True,
+    precision: Annotated[
+        str, typer.Option(help="How to store vectors: float32, or int8 by the ranges of a calibrated model.")
+    ] = "float32",
     document: DocumentColumn = None,
     attributes: Attributes = None,
     limit: Limit = None,
@@ -77,12 +80,12 @@ def create(
     declared: dict[str, Any] | None = _schema(schema) if schema is not None else None
     chosen = model if dense else None
     if source is None:
-        made = Index.create(index, model=chosen, schema=declared, lexical=lexical, dense=dense)
+        made = Index.create(index, model=chosen, schema=declared, lexical=lexical, dense=dense, precision=precision)
         _report(made, {}, as_json)
         return
     with _dataset(source, document, attributes, limit, model, progress) as dataset:
         types = declared if declared is not None else schema_of(dataset)
-        made = Index.create(index, model=chosen, schema=types, lexical=lexical, dense=dense)
+        made = Index.create(index, model=chosen, schema=types, lexical=lexical, dense=dense, precision=precision)
         count = made.add(dataset.documents, on_unknown="ignore" if declared is not None else "error", progress=progress)
     _report(made, {"added": count}, as_json)
 

@@ -1,5 +1,6 @@
 """What a change of an index does between taking the lock and committing: add, upsert, delete."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from vecsmith.index.documents import AnyDocument, Block, blocks_of, infer_schema
 from vecsmith.index.schema import Schema
 from vecsmith.index.snapshot import Snapshot
 from vecsmith.index.writer import Encode, Writer
-from vecsmith.progress import Progress
+from vecsmith.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from vecsmith.index.where import Field
     from vecsmith.index.where_tree import Tree
+
+log = logging.getLogger("vecsmith")
 
 __all__ = ["delete_documents", "put_documents"]
 
@@ -42,6 +45,12 @@ def put_documents(
         if count:
             _meet_existing(writer, base, replace)
             writer.commit()
+            if writer.clipped:
+                say = log.warning if progress is SILENT else progress.say
+                say(
+                    f"{writer.clipped:,} components lay outside the index's ranges and were cut to them; where these "
+                    "are many, calibrate the model on texts of this kind and build the index again"
+                )
     return count
 
 

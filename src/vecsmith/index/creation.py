@@ -22,13 +22,14 @@ METRICS = ("cosine", "ip")
 
 def create_folder(
     target: Path,
-    *,
     model: Any,
     schema: "Mapping[str, object] | Schema | None",
+    *,
     lexical: bool,
     dense: bool | None,
     width: int | None,
     metric: str | None,
+    precision: str = "float32",
 ) -> "Encoder | None":
     """Write the folder whole or not at all, and return the model's encoder; arguments as in `Index.create`."""
     dense = dense if dense is not None else model is not None or width is not None
@@ -39,6 +40,8 @@ def create_folder(
     metric = metric or _metric_of(contract)
     if metric not in METRICS:
         raise UsageError(f'metric is "{metric}"; known: {", ".join(METRICS)}')
+    if precision != "float32":
+        contract = _of_codes(contract, encoder, metric, precision)
     settings: dict[str, Any] = {
         "schema": None if schema is None else Schema.of(schema).to_json(),
         "lexical": lexical,
@@ -46,6 +49,7 @@ def create_folder(
         "dense": dense,
         "width": encoder.dimension if encoder is not None else width,
         "metric": metric,
+        "precision": precision,
         "model": None,
         "defaults": {"mode": None, "weight": None},
     }
@@ -60,6 +64,27 @@ def create_folder(
     except FileExistsError:
         raise UsageError(f"{target} exists already; open it with Index.open, or name a new folder") from None
     return encoder
+
+
+def _of_codes(contract: "Contract | None", encoder: "Encoder | None", metric: str, precision: str) -> "Contract":
+    """The contract of vectors that are stored as int8 codes by the model's stored ranges.
+
+    raises   UsageError: another precision, no model, or cosine with a model whose vectors have lengths; ContractError:
+             the model has no ranges
+    """
+    from vecsmith.models.quantise import stored_quantiser
+
+    if precision != "int8":
+        raise UsageError(f'precision is "{precision}"; an index stores float32 or int8')
+    if contract is None or encoder is None:
+        raise UsageError("int8 needs a model: its contract holds the ranges. Leave precision out, or pass model=")
+    if metric == "cosine" and not contract.view.get("normalised"):
+        raise UsageError(
+            'the model\'s ranges are of vectors with lengths, and cosine stores them at length 1; pass metric="ip", or '
+            "a model that normalises"
+        )
+    quantiser = stored_quantiser(contract, precision, encoder.dimension)
+    return contract.seen(quantiser=quantiser.to_json(), width=quantiser.width)
 
 
 def _metric_of(contract: "Contract | None") -> str:

@@ -8,6 +8,7 @@ scores and order then depend neither on how rows are cut into segments nor on th
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +29,25 @@ RESCORED_ROWS = 16_384
 class Part:
     """One segment's vectors.
 
-    vectors     float32 [v, d]; each is carried by at least one row
+    vectors     float32 [v, d], or int8 codes of them; each is carried by at least one row
     vector_of   uint32 [n]: row -> vector
-    norm        length of the longest vector, for the bound on rounding
+    norm        length of the longest row of `vectors`, for the bound on rounding
+    line        of codes: offsets and steps, float32 [d] each; a component is offset + code * step
     """
 
-    vectors: Float
+    vectors: "Float | NDArray[np.int8]"
     vector_of: NDArray[np.uint32]
     norm: float = 1.0
+    line: tuple[Float, Float] | None = None
+
+    def numbers(self, chosen: "NDArray[np.integer[Any]]") -> NDArray[np.float64]:
+        """Some vectors, codes turned back: float64 [m, d]."""
+        found = self.vectors[chosen].astype(np.float64)
+        return found if self.line is None else found * self.line[1] + self.line[0]
+
+    def ranking(self, queries: Float) -> Float:
+        """Queries whose products with `vectors` rank these: q (offset + code step) = constant + (q step) code."""
+        return queries if self.line is None else queries * self.line[1]
 
     @cached_property
     def _by_vector(self) -> "tuple[Rows, Rows] | None":
@@ -85,7 +97,7 @@ def exact_scores(query: Float, parts: Sequence[Part], rows: Rows) -> Float:
     for part in parts:
         inside = np.flatnonzero((rows >= start) & (rows < start + len(part.vector_of)))
         if len(inside):
-            scores[inside] = _dots(query, part.vectors, part.vector_of[rows[inside] - start])
+            scores[inside] = _dots(query, part, part.vector_of[rows[inside] - start])
         start += len(part.vector_of)
     return scores
 
@@ -98,22 +110,23 @@ def _nearest_in(queries: Float, part: Part, mask: Mask | None, k: int) -> list[t
     answers: list[tuple[Rows, Float]] = [none] * len(queries)
     waiting = np.arange(len(queries)) if k > 0 and held else np.empty(0, dtype=np.int64)
     depth = min(k + 16, held)
+    ranking = part.ranking(queries)
     while len(waiting):
-        near, scores = top_k(queries[waiting], vectors, depth, allowed=allowed)
+        near, scores = top_k(ranking[waiting], vectors, depth, allowed=allowed)
         left = []
         for place, which in enumerate(waiting):
             query, border = queries[which], scores[place]
-            if depth < held and border[-1] >= border[min(k, depth) - 1] - _margin(query, part.norm):
+            if depth < held and border[-1] >= border[min(k, depth) - 1] - _margin(ranking[which], part.norm):
                 left.append(which)  # a vector beyond the last one listed could tie with, or round above, the k-th
                 continue
             rows = part.rows_of(near[place] if numbers is None else numbers[near[place]])
             rows = rows if mask is None else rows[mask[rows]]
-            answers[which] = _best([(rows, _dots(query, part.vectors, part.vector_of[rows]))], k)
+            answers[which] = _best([(rows, _dots(query, part, part.vector_of[rows]))], k)
         waiting, depth = np.array(left, dtype=np.int64), min(4 * depth, held)
     return answers
 
 
-def _passing_vectors(part: Part, mask: Mask | None) -> tuple[Float, Mask | None, Rows | None]:
+def _passing_vectors(part: Part, mask: Mask | None) -> tuple[NDArray[Any], Mask | None, Rows | None]:
     """Vectors to score, which of them pass (None: all), and their numbers where they were gathered (None: in order)."""
     if mask is None:
         return part.vectors, None, None
@@ -130,12 +143,12 @@ def _margin(query: Float, norm: float) -> float:
     return 2.0 * len(query) * 2.0**-24 * norm * float(np.sqrt(query.astype(np.float64) @ query))
 
 
-def _dots(query: Float, vectors: Float, chosen: NDArray[np.integer]) -> Float:
+def _dots(query: Float, part: Part, chosen: NDArray[np.integer]) -> Float:
     """Inner products row by row in float64, rounded to float32: each depends on its row alone."""
     wide = query.astype(np.float64)
     scores = np.empty(len(chosen), dtype=np.float32)
     for low in range(0, len(chosen), RESCORED_ROWS):
-        block = vectors[chosen[low : low + RESCORED_ROWS]].astype(np.float64)
+        block = part.numbers(chosen[low : low + RESCORED_ROWS])
         scores[low : low + RESCORED_ROWS] = (block * wide).sum(axis=1)
     return scores
 

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from vecsmith.index.catalog import Catalog
 from vecsmith.index.changes import delete_documents, put_documents
 from vecsmith.index.creation import create_folder
 from vecsmith.index.documents import AnyDocument, check_vectors
-from vecsmith.index.maker import check_contract, open_maker, open_stored
-from vecsmith.index.result import Hit, Result
+from vecsmith.index.maker import check_contract, given_vectors, open_maker, open_stored
+from vecsmith.index.result import Collected, Deleted, Hit, Result
 from vecsmith.index.schema import Schema
 from vecsmith.index.snapshot import Snapshot
 from vecsmith.index.tokens import TOKENIZER
@@ -34,20 +34,6 @@ __all__ = ["Collected", "Deleted", "Hit", "Index", "Result"]
 
 Float = NDArray[np.float32]
 GRACE_SECONDS = 600.0
-
-
-class Deleted(NamedTuple):
-    """Rows deleted, and ids asked for that were not there."""
-
-    deleted: int
-    missing: int
-
-
-class Collected(NamedTuple):
-    """Segments and tombstone files removed, and their bytes."""
-
-    removed: int
-    bytes: int
 
 
 class Index:
@@ -78,6 +64,7 @@ class Index:
         dense: bool | None = None,
         width: int | None = None,
         metric: str | None = None,
+        precision: str = "float32",
         durability: str = "full",
     ) -> "Index":
         """Make an empty index in a folder that does not exist yet.
@@ -90,11 +77,13 @@ class Index:
         dense        index vectors; by default where there is a model or a width
         width        of vectors that the caller brings; by default that of the first ones
         metric       "cosine" (vectors are stored at unit length) or "ip"; by default what the model says
+        precision    how vectors are stored: "float32", or "int8" by the ranges in the model's contract, a quarter of
+                     the size; they are turned back for every score
         durability   "full", or "none": no fsync, for tests and for loads that can be repeated
         raises       UsageError: neither side, or the folder exists
         """
         encoder = create_folder(
-            Path(path), model=model, schema=schema, lexical=lexical, dense=dense, width=width, metric=metric
+            Path(path), model, schema, lexical=lexical, dense=dense, width=width, metric=metric, precision=precision
         )
         return cls(Path(path), encoder, durability)
 
@@ -197,11 +186,12 @@ class Index:
         """Add documents; on any error none of them is added.
 
         documents    `Document`s, or mappings `{"id", "text", attributes...}`; read once, in bounded memory
-        vectors      float [n, width], one per document; by default the model encodes each distinct text once
+        vectors      float [n, width], one per document, or the `Shards` of an encoding by the same model (codes only
+                     with the index's own ranges); by default the model encodes each distinct text once
         on_unknown   "error" or "ignore": an attribute that is no field of the schema
         returns      the number of documents added; they are durable
-        raises       SchemaError: an id that exists or stands twice, a vector or attribute that does not fit; Locked;
-                     DiskFull
+        raises       SchemaError: an id that exists or stands twice, a vector or attribute that does not fit;
+                     SpaceMismatch: shards of another model, prompt or quantiser; Locked; DiskFull
         """
         return self._put(documents, vectors, on_unknown, replace=False, progress=progress)
 
@@ -320,6 +310,7 @@ class Index:
             "vectors": sum(len(segment.part.vectors) for segment in segments) if self.settings["dense"] else 0,
             "width": self.settings["width"],
             "metric": self.settings["metric"],
+            "precision": self.settings.get("precision", "float32"),
             "lexical": self.settings["lexical"],
             "model": self.settings["model"],
             "defaults": self.settings["defaults"],
@@ -344,7 +335,13 @@ class Index:
             raise UsageError(f"documents is a {type(documents).__name__}; pass a list or iterable of documents")
         encode = self._encode_documents if self.settings["model"] is not None or self._encoder is not None else None
         count = put_documents(
-            self._writer(), documents, vectors, encode, on_unknown=on_unknown, replace=replace, progress=progress
+            self._writer(),
+            documents,
+            given_vectors(self.path, self.contract, vectors),
+            encode,
+            on_unknown=on_unknown,
+            replace=replace,
+            progress=progress,
         )
         self.refresh()
         return count

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from vecsmith.errors import ContractError, SpaceMismatch, UsageError
+from vecsmith.errors import ContractError, SchemaError, SpaceMismatch, UsageError
 
 if TYPE_CHECKING:
     from vecsmith.contract.contract import Contract
     from vecsmith.models.encoder import Encoder
 
-__all__ = ["check_contract", "open_maker", "open_stored", "store_model"]
+__all__ = ["check_contract", "given_vectors", "open_maker", "open_stored", "store_model"]
 
 MOST_COPIED_BYTES = 100_000_000
 
@@ -111,3 +111,38 @@ def check_contract(held: "Contract | None", offered: "Contract", index: Path) ->
             f"vs.load(MODEL, truncate_dim={held.width})",
             fields=["width"],
         )
+
+
+def given_vectors(index: Path, held: "Contract | None", vectors: Any) -> Any:
+    """Vectors that a caller brings to an index: numbers as they are; those of `Shards` after comparing contracts.
+
+    returns   what `Index.add` stores: float [n, width], int8 codes of the index's own ranges, or None
+    raises    SpaceMismatch: shards of another model, prompt or quantiser; ContractError: shards for an index without a
+              contract; SchemaError: codes without a contract, which say nothing of their ranges
+    """
+    if vectors is None:
+        return None
+    offered = getattr(vectors, "contract", None)
+    if offered is None:
+        if getattr(vectors, "dtype", None) in ("int8", "uint8"):
+            raise SchemaError(
+                f"vectors are {vectors.dtype} codes, and an array says nothing of the ranges they stand for; pass the "
+                "folder that vecsmith encode --precision wrote: add(documents, vectors=Shards.open(FOLDER))"
+            )
+        return vectors
+    from vecsmith.contract.compare import Convertible, compare, require_same
+
+    if held is None:
+        raise ContractError(f"{index} was made without a model, so shards of {offered.name} cannot be compared with it")
+    verdict = compare(offered, held)
+    own_steps = ("normalise to unit length", "quantise to int8 by the stored ranges")
+    if not isinstance(verdict, Convertible) or not set(verdict.steps) <= set(own_steps):
+        require_same(held, offered, where=str(index))
+    wanted, used = held.space["prompts"]["texts"].get("document", ""), offered.view.get("prompt") or ""
+    if used != wanted:
+        raise SpaceMismatch(
+            f"{index} holds documents with the prompt {wanted!r}; these vectors were encoded with {used!r}. Encode "
+            "again with --prompt document",
+            fields=["prompt"],
+        )
+    return vectors.array()

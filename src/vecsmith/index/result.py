@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from vecsmith.terminal import printable
 
-__all__ = ["Hit", "Result"]
+__all__ = ["Collected", "Deleted", "Hit", "Result"]
 
 
 @dataclass(frozen=True)
@@ -94,3 +94,17 @@ class Result:
         ]
         names = ("mode", "plan", "passing", "total", "exact", "expected_recall", "short", "generation", "timings")
         return {"hits": hits, **{name: getattr(self, name) for name in names}}
+
+
+class Deleted(NamedTuple):
+    """Rows deleted, and ids asked for that were not there."""
+
+    deleted: int
+    missing: int
+
+
+class Collected(NamedTuple):
+    """Segments and tombstone files removed, and their bytes."""
+
+    removed: int
+    bytes: int

@@ -2,6 +2,7 @@
 
     rows.f32          64-byte header, then float32 [v, width]: one vector per distinct input (per distinct vector where
                       the caller brought vectors)
+    rows.i8, ranges.f32   in its place in an index of int8 codes: the codes, and float32 [2, width] that they stand for
     vector_of.u32     row -> vector
     ids.keys.u64      xxh3-64 of the ids, ascending     ids.rows.u32   and their rows: finds ids in bulk
     attributes.bin    ids and typed attributes (attributes.py)
@@ -43,9 +44,19 @@ class SegmentBuilder:
 
     width     of the vectors, None for an index without a dense side
     metric    "cosine" or "ip", for the header
+    ranges    float32 [2, width] of int8 codes; None: vectors are float32
     """
 
-    def __init__(self, folder: Path, schema: Schema, *, width: int | None, metric: str, lexical: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        schema: Schema,
+        *,
+        width: int | None,
+        metric: str,
+        lexical: bool,
+        ranges: "Float | None" = None,
+    ) -> None:
         self.folder, self.schema, self.width, self.metric = folder, schema, width, metric
         self._ids: list[str] = []
         self._columns: dict[str, list[object]] = {name: [] for name in schema.fields}
@@ -54,7 +65,11 @@ class SegmentBuilder:
         self._vector_of: list[NDArray[np.uint32]] = []
         self._known: dict[bytes, int] = {}
         self._norm = 0.0
-        self._rows_file = open(folder / "rows.f32", "wb")  # noqa: SIM115  closed by finish() or close()
+        self._dtype = "<f4" if ranges is None else "i1"
+        self._rows_path = folder / ("rows.f32" if ranges is None else "rows.i8")
+        if ranges is not None:
+            write_array(folder / "ranges.f32", ranges, "<f4")
+        self._rows_file = open(self._rows_path, "wb")  # noqa: SIM115  closed by finish() or close()
         self._rows_file.write(b"\0" * _HEADER.size)
 
     def __len__(self) -> int:
@@ -70,13 +85,14 @@ class SegmentBuilder:
                 places.append(place)
         return places
 
-    def add_vectors(self, keys: Sequence[bytes], vectors: Float) -> None:
-        """Store the vectors of new keys."""
+    def add_vectors(self, keys: Sequence[bytes], vectors: "Float | NDArray[np.int8]") -> None:
+        """Store the vectors of new keys, float32 or codes."""
         for key in keys:
             self._known[key] = len(self._known)
         if len(vectors):
-            self._norm = max(self._norm, float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors).max())))
-        self._rows_file.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+            wide = np.asarray(vectors, dtype=np.float32)
+            self._norm = max(self._norm, float(np.sqrt(np.einsum("ij,ij->i", wide, wide).max())))
+        self._rows_file.write(np.ascontiguousarray(vectors, dtype=self._dtype).tobytes())
 
     def add(
         self,
@@ -104,8 +120,9 @@ class SegmentBuilder:
         """
         self.close()
         vectors = len(self._known)
-        with open(self.folder / "rows.f32", "r+b") as file:
-            file.write(_HEADER.pack(_MAGIC, 1, 4, self.width or 0, vectors, self.metric.encode().ljust(8, b"\0")))
+        size = np.dtype(self._dtype).itemsize
+        with open(self._rows_path, "r+b") as file:
+            file.write(_HEADER.pack(_MAGIC, 1, size, self.width or 0, vectors, self.metric.encode().ljust(8, b"\0")))
         vector_of = np.concatenate(self._vector_of) if self._vector_of else np.empty(0, dtype="<u4")
         write_array(self.folder / "vector_of.u32", vector_of, "<u4")
         keys = id_keys(self._ids)
@@ -144,7 +161,9 @@ class Segment:
         self.rows: int = body["rows"]
         self.width: int | None = body["width"]
         vector_of: NDArray[np.uint32] = map_array(folder / "vector_of.u32", "<u4")
-        self.part = Part(_map_rows(folder / "rows.f32", body), vector_of, body["norm"] * 1.0001)
+        line = _line(folder, body) if "rows.i8" in body["files"] else None
+        vectors = _map_rows(folder / ("rows.f32" if line is None else "rows.i8"), body, "<f4" if line is None else "i1")
+        self.part = Part(vectors, vector_of, body["norm"] * 1.0001, line)
         self.texts = Texts(folder, "texts")
         self.attributes = Attributes.open(folder, schema)
         self.postings = Postings.open(folder / "lexical") if "lexical/keys.u64" in body["files"] else None
@@ -214,13 +233,20 @@ def _check_size(path: Path, expected: int) -> None:
         )
 
 
-def _map_rows(path: Path, body: Mapping[str, Any]) -> Float:
+def _line(folder: Path, body: Mapping[str, Any]) -> tuple[Float, Float]:
+    """Offsets and steps of int8 codes."""
+    from vecsmith.models.quantise import steps_of
+
+    return steps_of(np.array(map_array(folder / "ranges.f32", "<f4").reshape(2, body["width"])))
+
+
+def _map_rows(path: Path, body: Mapping[str, Any], dtype: str) -> NDArray[Any]:
     with open(path, "rb") as file:
         magic, version, size, width, count, _ = _HEADER.unpack(file.read(_HEADER.size))
-    if magic != _MAGIC or (size, width, count) != (4, body["width"] or 0, body["vectors"]):
+    if magic != _MAGIC or (size, width, count) != (np.dtype(dtype).itemsize, body["width"] or 0, body["vectors"]):
         raise Damaged(
             f"{path}: its header is not that of {body['vectors']:,} vectors; restore it or build the index again"
         )
     if version != 1:
         raise SchemaError(f"{path} has version {version}, known here is 1; upgrade vecsmith")
-    return map_array(path, "<f4", offset=_HEADER.size).reshape(count, width)
+    return map_array(path, dtype, offset=_HEADER.size).reshape(count, width)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vecsmith.index.attributes_check import contradictions
 from vecsmith.index.catalog import Catalog
@@ -106,12 +107,17 @@ def _deep(folder: Path, snapshot: Snapshot, encoder: "Encoder | None") -> list[P
         fresh = encoder.encode_document(segment.texts(chosen)).astype(np.float64)
         if snapshot.settings["metric"] == "cosine":
             fresh /= np.maximum(np.linalg.norm(fresh, axis=1, keepdims=True), 1e-12)
-        apart = np.abs(fresh - segment.part.vectors[segment.part.vector_of[chosen]]).max(axis=1)
+        steps: NDArray[np.float32] = np.zeros(1, dtype=np.float32)
+        if segment.part.line is not None:  # codes stand for values within half a step of them, inside their range
+            offsets, steps = segment.part.line
+            fresh = np.clip(fresh, offsets - 128.5 * steps, offsets + 127.5 * steps)
+        difference = np.abs(fresh - segment.part.numbers(segment.part.vector_of[chosen]))
+        apart = np.maximum(difference - 0.5 * steps, 0).max(axis=1)
         if (apart > 1e-4).any():
             worst = int(apart.argmax())
             problems.append(
                 Problem(
-                    segment.folder / "rows.f32",
+                    segment.folder / ("rows.f32" if segment.part.line is None else "rows.i8"),
                     f"{int((apart > 1e-4).sum()):,} of {len(chosen):,} rows are not what the model gives for the text "
                     f'(worst: "{segment.ids([chosen[worst]])[0]}", apart by {apart[worst]:.2g})',
                 )

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
@@ -27,6 +27,9 @@ from vecsmith.index.schema import Schema
 from vecsmith.index.segment import Segment, SegmentBuilder, id_keys
 from vecsmith.index.snapshot import Snapshot
 from vecsmith.index.tombstones import write_dead
+
+if TYPE_CHECKING:
+    from vecsmith.models.quantise import Quantiser
 
 __all__ = ["Writer"]
 
@@ -48,6 +51,7 @@ class Writer:
         self._builders: list[SegmentBuilder] = []
         self._dead: dict[str, NDArray[np.bool_]] = {}
         self._replaced = False
+        self.clipped = 0  # components outside the ranges of the index's codes
 
     @contextmanager
     def writing(self) -> Iterator[Snapshot]:
@@ -107,8 +111,13 @@ class Writer:
     def _add_vectors(self, builder: SegmentBuilder, block: Block, encode: Encode | None) -> list[bytes]:
         """Store the vectors of a block, each distinct text (or vector, where the caller brought them) once."""
         cosine, width = self.settings["metric"] == "cosine", self.settings["width"]
+        vectors: NDArray[Any]
         if block.vectors is not None:
-            vectors = check_vectors(block.vectors, width, cosine=cosine, names=block.ids, first=block.first)
+            if block.vectors.dtype == np.int8 and self._quantiser() is not None:  # of shards that the door has compared
+                vectors = block.vectors
+            else:
+                checked = check_vectors(block.vectors, width, cosine=cosine, names=block.ids, first=block.first)
+                vectors = self._stored(checked, block.vectors)
             keys = [xxhash.xxh3_128_digest(row.tobytes()) for row in vectors]
             new = builder.unknown(keys)
             builder.add_vectors([keys[place] for place in new], vectors[new])
@@ -120,9 +129,32 @@ class Writer:
                 raise SchemaError("this index has no model; pass one vector per document: add(documents, vectors=...)")
             vectors = np.asarray(encode([block.texts[place] for place in new]))
             names = [block.ids[place] for place in new]
-            vectors = check_vectors(vectors, width, cosine=cosine, names=names, first=block.first)
+            checked = check_vectors(vectors, width, cosine=cosine, names=names, first=block.first)
+            vectors = self._stored(checked, vectors)
             builder.add_vectors([keys[place] for place in new], vectors)
         return keys
+
+    def _stored(self, checked: Float, given: NDArray[Any]) -> NDArray[Any]:
+        """Vectors as the index keeps them: float32, or codes by the ranges of its contract."""
+        quantiser = self._quantiser()
+        if quantiser is None:
+            return checked
+        # Normalising anew what has length 1 moves last digits, and with them a code here and there: as they came, their
+        # codes are those that the model's own `encode` and `encode_to` give.
+        plain = np.asarray(given, dtype=np.float32)
+        is_unit = np.abs(np.linalg.norm(plain, axis=1, keepdims=True) - 1) < 1e-5
+        codes, clipped = quantiser.quantise(np.where(is_unit, plain, checked))
+        self.clipped += clipped
+        return codes
+
+    def _quantiser(self) -> "Quantiser | None":
+        """How vectors are stored; None: as float32."""
+        if self.settings.get("precision", "float32") == "float32":
+            return None
+        from vecsmith.contract.contract import Contract
+        from vecsmith.models.quantise import quantiser_of
+
+        return quantiser_of(Contract.from_json(dict(self.base.pin.contract or {}), str(self.folder)))
 
     def delete_rows(self, rows: NDArray[np.int64]) -> None:
         """Mark rows of the base generation as deleted, not yet committed."""
@@ -181,7 +213,9 @@ class Writer:
         folder.mkdir(parents=True)
         width = self.settings["width"] if self.settings["dense"] else None
         metric, lexical = self.settings["metric"], self.settings["lexical"]
-        builder = SegmentBuilder(folder, schema, width=width, metric=metric, lexical=lexical)
+        quantiser = self._quantiser()
+        ranges = None if quantiser is None else quantiser.ranges
+        builder = SegmentBuilder(folder, schema, width=width, metric=metric, lexical=lexical, ranges=ranges)
         self._builders = [builder]  # those before it are finished
         return builder
 

@@ -22,6 +22,7 @@ __all__ = [
     "dequantise",
     "quantise",
     "quantiser_of",
+    "steps_of",
     "stored_quantiser",
     "with_ranges",
 ]
@@ -101,6 +102,16 @@ def dequantise(codes: Codes, precision: str, ranges: Float | None = None, *, wid
     middle = np.where((given[1] - given[0]) / LEVELS == 0, np.float32(0), np.float32(0.5))
     vectors: Float = (levels + middle) * steps + starts
     return vectors
+
+
+def steps_of(ranges: Float) -> tuple[Float, Float]:
+    """int8 codes as a line per component: value = offset + code * step, both float32 [d].
+
+    ranges   float32 [2, d]
+    """
+    starts, steps = _grid("int8", ranges, ranges.shape[1])
+    middle = np.where((ranges[1] - ranges[0]) / LEVELS == 0, np.float32(0), np.float32(0.5))
+    return (starts + (128 + middle) * steps).astype(np.float32), steps
 
 
 def _grid(precision: str, ranges: Float | None, width: int) -> tuple[Float, Float]:
