@@ -71,6 +71,8 @@ def strangeness(tables: dict[str, pa.Table]) -> str | None:
     """
     wanted = {"inputs": INPUTS, "documents": pa.schema(DOCUMENT_FIELDS), "records": RECORDS}
     for name, schema in wanted.items():
+        if len(set(tables[name].column_names)) < tables[name].num_columns:
+            return f"{name} has two columns of one name"
         for field in schema:
             found = tables[name].schema.field(field.name).type if field.name in tables[name].column_names else None
             if found != field.type and not (found is None and field.name in LATER_RECORD_COLUMNS):
