@@ -99,7 +99,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, *, durable: bool = Tr
 
 def write_text(path: str | os.PathLike[str], text: str, *, durable: bool = True) -> None:
     """Replace the content of `path` by `text` in UTF-8, atomically."""
-    # A file name that is no UTF-8 is half surrogate pairs in Python; as \\udcff it can be written, and JSON reads it back.
+    # A file name that is no UTF-8 is half surrogate pairs in Python; as \\udcff it can be written, and JSON reads it.
     write_bytes(path, text.encode("utf-8", "backslashreplace"), durable=durable)
 
 

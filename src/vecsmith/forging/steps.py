@@ -31,7 +31,8 @@ def key_of(*parts: object) -> str:
     """
     import xxhash
 
-    return xxhash.xxh3_64_hexdigest(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return xxhash.xxh3_64_hexdigest(text.encode("utf-8", "surrogatepass"))
 
 
 class Steps:

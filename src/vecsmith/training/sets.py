@@ -81,8 +81,7 @@ def _sets(name: str, spec: DataSpec, dataset: "Dataset", trained_kinds: set[str]
 
 
 def _open(recipe: Recipe, spec: DataSpec, progress: Progress) -> "Dataset":
-    """Anything that `vecsmith.read` reads, a folder of documents, `docstrings:stdlib`, or `distillation_texts`; then the
-    split."""
+    """What `vecsmith.read` reads, a folder of documents, `docstrings:stdlib`, or `distillation_texts`; of the split."""
     from vecsmith.data.formats import find
     from vecsmith.data.read import read
 
