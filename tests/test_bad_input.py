@@ -181,6 +181,6 @@ def test_an_interrupt_leaves_a_word_and_its_code(place, tmp_path):
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    # Python ends itself by the signal where it came inside an exec of a text, such as a dataclass: a shell calls it 130.
+    # Python ends itself by the signal where it came inside an exec of a text, such as a dataclass; a shell says 130.
     assert process.returncode in (0, 130, -signal.SIGINT), err
     assert "Traceback" not in err
