@@ -130,7 +130,7 @@ def measure_class(arguments: argparse.Namespace) -> dict:
     torch.set_num_threads(arguments.threads)
     titles, abstracts, source = texts_of(arguments)
     ways, missing = make_ways()
-    rounds = 2 if arguments.quick else 5
+    rounds = 2 if arguments.quick else 3
     jobs = [measure_job(name, texts, ways, rounds) for name, texts in jobs_of(titles, abstracts).items()]
     name, kind = processor()
     return {"class": kind, "processor": name, "texts": source, "jobs": jobs, "notes": missing}
