@@ -5,13 +5,14 @@ The layout is that of sentence-transformers: `modules.json` lists modules (type,
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vecsmith.errors import ContractError
 
-__all__ = ["ModelFolder", "ModuleEntry", "read_model_folder", "read_object"]
+__all__ = ["ModelFolder", "ModuleEntry", "prompt_of", "read_model_folder", "read_object"]
 
 TRANSFORMER_CONFIGS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 
@@ -53,14 +54,18 @@ class ModelFolder:
         prompt means none.
         raises    ValueError: a name that is neither a role nor a prompt
         """
-        if role is None:
-            return self.prompts.get(self.default_prompt_name, "") if self.default_prompt_name else ""
-        if role in self.prompts:
-            return self.prompts[role]
-        if role in ("query", "document"):
-            return ""
-        names = ", ".join(sorted(self.prompts)) or "none"
-        raise ValueError(f'no prompt is named "{role}"; this model has: {names}')
+        return prompt_of(self.prompts, self.default_prompt_name, role)
+
+
+def prompt_of(prompts: Mapping[str, str], default: str | None, role: str | None) -> str:
+    """The prompt of a role among named prompts; see `ModelFolder.prompt_for`."""
+    if role is None:
+        return prompts.get(default, "") if default else ""
+    if role in prompts:
+        return prompts[role]
+    if role in ("query", "document"):
+        return ""
+    raise ValueError(f'no prompt is named "{role}"; this model has: {", ".join(sorted(prompts)) or "none"}')
 
 
 def read_model_folder(path: str | Path) -> ModelFolder:

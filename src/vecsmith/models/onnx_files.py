@@ -6,7 +6,7 @@ from typing import Any
 
 from vecsmith.contract.contract import FILE_NAME, Contract
 from vecsmith.contract.describe import max_length_of, pooling_modes
-from vecsmith.contract.folder import ModelFolder, read_model_folder, read_object
+from vecsmith.contract.folder import ModelFolder, prompt_of, read_model_folder, read_object
 from vecsmith.errors import ContractError
 
 __all__ = ["OPENVINO_GRAPH", "OnnxFiles", "exported_files", "find_onnx", "is_onnx", "is_openvino"]
@@ -45,14 +45,7 @@ class OnnxFiles:
 
         raises    ValueError: a name that is neither a role nor a prompt
         """
-        if role is None:
-            return self.prompts.get(self.default_prompt, "") if self.default_prompt else ""
-        if role in self.prompts:
-            return self.prompts[role]
-        if role in ("query", "document"):
-            return ""
-        names = ", ".join(sorted(self.prompts)) or "none"
-        raise ValueError(f'no prompt is named "{role}"; this model has: {names}')
+        return prompt_of(self.prompts, self.default_prompt, role)
 
 
 def is_onnx(path: Path) -> bool:
