@@ -4,9 +4,10 @@ import json
 import socket
 
 import pytest
+
 from conftest import SECRET
 
-KEYS = {name: SECRET for name in ("OPENAI_API_KEY", "HF_TOKEN", "VECSMITH_KEY", "HUGGING_FACE_HUB_TOKEN")}
+KEYS = dict.fromkeys(("OPENAI_API_KEY", "HF_TOKEN", "VECSMITH_KEY", "HUGGING_FACE_HUB_TOKEN"), SECRET)
 LOOKS = ["/etc/passwd", "file:///etc/passwd", "http://localhost:1/x.png", "data:image/png;base64,AAAA", "hub:alpha"]
 
 
