@@ -18,10 +18,12 @@ from typing import Any
 
 from vecsmith.data.dataset import Dataset
 from vecsmith.data.dataset_builder import DatasetBuilder
+from vecsmith.data.formats import Found, find
 from vecsmith.data.readers.docstrings import docstring_manifest
 from vecsmith.data.readers.documents import SUFFIXES, documents_manifest
-from vecsmith.data.readers.found import Found
+from vecsmith.data.readers.found import Found as FoundFiles
 from vecsmith.data.readers.tables import read_table
+from vecsmith.data.set_source import SETS, copy_into, deal_queries, open_set, set_files, set_manifest
 from vecsmith.data.split import LeakReport, assign_splits, without_leaks
 from vecsmith.data.table_units import cuts, table_manifest, table_units
 from vecsmith.data.units import BALANCED_BELOW, SHARES, Unit, docstring_units, document_units
@@ -36,7 +38,9 @@ QUERY_WORDS = {
     "identifier": "the words of names",
     "summary": "summary lines",
     "sentence": "sentences cut out of your text",
+    "given": "the set itself",
 }
+NOUNS = {"documents": "passages", "table": "rows", "docstrings": "docstrings", "set": "documents"}
 
 
 @dataclass
@@ -46,7 +50,7 @@ class Tally:
     documents: Counter[str] = field(default_factory=Counter)
     pairs: Counter[str] = field(default_factory=Counter)
     made_from: Counter[str] = field(default_factory=Counter)
-    found: Found = field(default_factory=Found)
+    found: FoundFiles = field(default_factory=FoundFiles)
 
     def add(self, unit: Unit) -> None:
         self.documents[unit.split or ""] += 1
@@ -60,7 +64,7 @@ class Source:
     """Something that documents and queries can be read from; made by `open_source`.
 
     name        as given, for people
-    kind        "documents", "table" or "docstrings"
+    kind        "documents", "table", "docstrings" or "set" (documents with queries of their own)
     cuts        whether judged and served texts differ
     attributes  names of the typed columns
     sides       how documents came to their sides, see `settle_splits`
@@ -72,7 +76,7 @@ class Source:
     attributes: tuple[str, ...]
     query_column: str | None
     sides: str
-    _units: Callable[[Found, Progress], Iterator[Unit]]
+    _units: Callable[[FoundFiles, Progress], Iterator[Unit]]
     _manifest: Callable[[], str]
     _readings: tuple[str, ...] = ()  # what text attributes may be read as
     _tally: Tally | None = None
@@ -140,7 +144,7 @@ class Source:
         tally = self.tally(progress=progress)
         sides = sorted({*tally.documents, *tally.pairs} - {""})
         documents = tally.documents.total()
-        noun = {"documents": "passages", "table": "rows", "docstrings": "docstrings"}[self.kind]
+        noun = NOUNS[self.kind]
         return {
             "name": self.name,
             "kind": self.kind,
@@ -161,6 +165,42 @@ class Source:
             for way, _ in self.tally().made_from.most_common()
         ]
         return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or "nothing"
+
+
+@dataclass
+class SetSource(Source):
+    """A retrieval set or training data of another library: its documents with its own queries and judgements."""
+
+    set: Found | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+
+    def write(
+        self, judged: DatasetBuilder, served: DatasetBuilder | None = None, *, progress: Progress = SILENT
+    ) -> None:
+        """See `Source.write`; nothing is cut out of the texts."""
+        assert self.set is not None
+        tally = Tally(found=FoundFiles(files=len(set_files(self.set))))
+        with open_set(self.set, self.name, self.options, progress) as (dataset, notes):
+            for builder in filter(None, (judged, served)):
+                copy_into(builder, dataset, self.limit, tally if builder is judged else Tally())
+        for note in notes:
+            count, _, reason = note.partition(" ")
+            tally.found.skip(reason, Path(self.name).name, int(count.replace(",", "")))
+        self._tally = tally
+
+    def settle(self, judged: Dataset, *, seed: int = 0) -> tuple[Dataset, LeakReport]:
+        """Queries on sides, no query on two, over a corpus that all sides share: see `deal_queries`."""
+        return deal_queries(judged, seed=seed)
+
+    def tally(self, *, progress: Progress = SILENT) -> Tally:
+        """See `Source.tally`."""
+        if self._tally is None:
+            with Dataset.build(name=self.name) as builder:
+                self.write(builder, progress=progress)
+                builder.finish()
+        assert self._tally is not None
+        return self._tally
 
 
 def open_source(
@@ -197,6 +237,8 @@ def open_source(
     path = Path(source)
     if not path.exists():
         raise DataError("there is no such file or folder. Check the path", file=path)
+    if not (query or document) and (found := find(path)).format in SETS:
+        return _set_source(found, path, {**columns, "group": group}, limit)
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         _refuse_columns(name, columns)
         if group not in (None, "file", "folder"):
@@ -234,7 +276,7 @@ def _docstring_source(name: str, limit: int | None, seed: int) -> Source:
     if which not in ("stdlib", "installed"):
         raise UsageError(f'"{name}" is no source; "docstrings:stdlib" and "docstrings:installed" exist')
 
-    def units(found: Found, progress: Progress) -> Iterator[Unit]:
+    def units(found: FoundFiles, progress: Progress) -> Iterator[Unit]:
         return docstring_units(which, limit=limit, seed=seed, found=found, progress=progress)
 
     attributes = ("package", "kind", "module", "length", "has_example")
@@ -244,7 +286,7 @@ def _docstring_source(name: str, limit: int | None, seed: int) -> Source:
 def _document_source(
     path: Path, group: str, max_tokens: int, count_tokens: Callable[[str], int], limit: int | None, seed: int
 ) -> Source:
-    def units(found: Found, progress: Progress) -> Iterator[Unit]:
+    def units(found: FoundFiles, progress: Progress) -> Iterator[Unit]:
         return document_units(
             path,
             max_tokens=max_tokens,
@@ -265,7 +307,7 @@ def _table_source(path: Path, columns: dict[str, Any], limit: int | None, seed: 
     columns["ignore"] = columns["ignore"] or ()
     table = read_table(path, **columns, on_empty="skip")
 
-    def units(found: Found, progress: Progress) -> Iterator[Unit]:
+    def units(found: FoundFiles, progress: Progress) -> Iterator[Unit]:
         reading = read_table(path, **columns, on_empty="skip", progress=progress)
         return table_units(reading, limit=limit, seed=seed, found=found)
 
@@ -283,6 +325,28 @@ def _table_source(path: Path, columns: dict[str, Any], limit: int | None, seed: 
     )
 
 
+def _set_source(found: Found, path: Path, columns: dict[str, Any], limit: int | None) -> SetSource:
+    known = ("attributes", "ignore") if found.format in ("beir", "mteb_retrieval") else ("ignore",)
+    _refuse_columns(str(path), {name: value for name, value in columns.items() if name not in known})
+
+    def units(_: FoundFiles, __: Progress) -> Iterator[Unit]:
+        raise NotImplementedError("a set is written as a whole")
+
+    return SetSource(
+        name=str(path),
+        kind="set",
+        cuts=False,
+        attributes=(),
+        query_column=None,
+        sides="dealt",
+        _units=units,
+        _manifest=lambda: set_manifest(found),
+        set=found,
+        options={"on_empty": "skip", **{name: value for name, value in columns.items() if name in known}},
+        limit=limit,
+    )
+
+
 def _refuse_columns(name: str, columns: dict[str, Any]) -> None:
     if given := [key for key, value in columns.items() if value]:
         raise UsageError(f"{name} has no columns: --{given[0]} is for tables (csv, tsv, jsonl, parquet)")
@@ -292,7 +356,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _notes(found: Found) -> list[str]:
+def _notes(found: FoundFiles) -> list[str]:
     """One line per reason: how many, and the first three by name."""
     lines = []
     for reason, entry in found.describe().items():

@@ -79,4 +79,6 @@ def whose_queries(description: dict[str, Any], count: int, labels: int | None) -
     """For the first line of the verdict: "1,500 queries made from your headings", "your 212 judgements"."""
     if labels is not None:
         return f"your {labels:,} judgements of {count:,} queries"
+    if description["kind"] == "set":
+        return f"{count:,} queries of the set, by its own judgements"
     return f"{count:,} queries made from {description['query_words']}"

@@ -158,7 +158,7 @@ class _Forge:
         verdict = decide(
             arms,
             queries=whose_queries(self.found["description"], len(arms[0].scores["ndcg@10"]), self.job.judgements()),
-            real_queries=self.job.labels is not None,
+            real_queries=self.job.labels is not None or self.found["description"]["kind"] == "set",
             prefer=prefer,
             seed=self.job.seed,
         )
