@@ -120,7 +120,7 @@ def load_collection(name_or_path: str | os.PathLike[str]) -> Collection:
         raise UsageError(f'no collection "{name_or_path}": no such name and no such file. Known: {", ".join(known)}')
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
         raise RecipeError(f"no YAML: {error}", file=path) from error
     if not isinstance(content, dict) or not isinstance(content.get("lines"), list) or not content["lines"]:
         raise RecipeError("a collection has a list under the key `lines`", file=path)
