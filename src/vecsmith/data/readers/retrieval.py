@@ -101,30 +101,36 @@ def write_retrieval(
     instructions = _instructions(files)
     for split, judgements in grades.items():
         for query, given in judgements.items():
-            if query not in queries:
-                continue
-            asked = queries[query]
-            known = {document: grade for document, grade in given.items() if document in texts}
-            passed_over["judgements of documents that the corpus lacks"] += len(given) - len(known)
-            positives = list(dict.fromkeys(texts[document] for document, grade in known.items() if grade > 0))
-            negatives = dict.fromkeys(texts[document] for document, grade in known.items() if grade <= 0)
-            if not positives:
-                passed_over["queries without an answer in the corpus"] += 1
-                continue
-            best: dict[str, float] = {}
-            for document, grade in known.items():
-                best[texts[document]] = max(grade, best.get(texts[document], grade))
-            builder.add_record(
-                query=asked.text,
-                positives=positives,
-                negatives=[text for text in negatives if text not in set(positives)],
-                grades=[best[text] for text in positives],
-                split=split,
-                id=files.prefix + query,
-                instruction_query=instructions.get(query) or asked.rest.get("instruction") or None,
-                origin=(str(asked.file), asked.row),
-            )
+            if query in queries:
+                known = {document: grade for document, grade in given.items() if document in texts}
+                passed_over["judgements of documents that the corpus lacks"] += len(given) - len(known)
+                fields = _fields([(texts[document], grade) for document, grade in known.items()])
+                if not fields["positives"]:
+                    passed_over["queries without an answer in the corpus"] += 1
+                    continue
+                asked = queries[query]
+                builder.add_record(
+                    query=asked.text,
+                    split=split,
+                    id=files.prefix + query,
+                    instruction_query=instructions.get(query) or asked.rest.get("instruction") or None,
+                    origin=(str(asked.file), asked.row),
+                    **fields,
+                )
     return +passed_over
+
+
+def _fields(graded: list[tuple[str, float]]) -> dict[str, Any]:
+    """Positives with their grades, the highest where a text is graded twice, and negatives that are no positives."""
+    best: dict[str, float] = {}
+    for text, grade in graded:
+        best[text] = max(grade, best.get(text, grade))
+    positives = [text for text, grade in best.items() if grade > 0]
+    return {
+        "positives": positives,
+        "negatives": [text for text, grade in best.items() if grade <= 0],
+        "grades": [best[text] for text in positives],
+    }
 
 
 def _grades(files: RetrievalFiles) -> Grades:
