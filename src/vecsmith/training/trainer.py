@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -83,10 +84,16 @@ class BatchTrainer(SentenceTransformerTrainer):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, and take the hooks off the model whatever happens.
 
-        raises   Diverged; NotEnoughData where every batch was masked
+        raises   Diverged; NotEnoughData where every batch was masked; Damaged: a checkpoint with a pickle that could
+                 run code, which torch (weights_only) refused to open
         """
         try:
             return super().train(*args, **kwargs)
+        except UnpicklingError as error:
+            raise Damaged(
+                f"{kwargs.get('resume_from_checkpoint')}: its optimizer, scheduler or random state is no plain data "
+                "and was not opened. Remove this checkpoint and run again: training goes on from the one before"
+            ) from error
         finally:
             for hook in self.hooks:
                 hook.remove()
