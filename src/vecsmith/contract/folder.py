@@ -105,7 +105,7 @@ def _module(folder: Path, entry: Any) -> ModuleEntry:
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("name", "path", "type")):
         raise ContractError(f"{folder}/modules.json: a module needs name, path and type as strings, found {entry!r}")
     parts = PurePosixPath(entry["path"].replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts:
+    if parts.is_absolute() or ".." in parts.parts or max(map(len, parts.parts), default=0) > 200:
         raise ContractError(f'{folder}/modules.json: module path "{entry["path"]}" leads out of the model folder')
     names = ["config.json"]
     if entry["type"].endswith(".Transformer"):

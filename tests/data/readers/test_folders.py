@@ -105,7 +105,12 @@ def test_several_configurations_are_named_until_one_is_chosen(tmp_path):
 
 @pytest.mark.parametrize(
     ("pattern", "words"),
-    [("../*.jsonl", "lies outside"), ("/etc/*", "lies outside"), ("none/*", "no such file is here. Fetch it")],
+    [
+        ("../*.jsonl", "lies outside"),
+        ("/etc/*", "lies outside"),
+        ("none/*", "no such file is here. Fetch it"),
+        ("**x", "no pattern of files"),
+    ],
 )
 def test_a_card_that_leads_nowhere_or_outside_is_an_error(tmp_path, pattern, words):
     table(tmp_path / "secret.jsonl", "secret")
@@ -174,6 +179,7 @@ def test_chosen_rows_are_saved_and_read_as_chosen(tmp_path):
     [
         ("state.json", "{", "state.json: no JSON"),
         ("state.json", '{"_data_files": [{"filename": "../../x.arrow"}]}', "which lies outside of its folder"),
+        ("state.json", f'{{"_data_files": [{{"filename": "{"x" * 300}"}}]}}', "or is no name of a file"),
         ("state.json", '{"_data_files": [{"filename": "x.arrow"}]}', "x.arrow: missing, though state.json names it"),
         ("state.json", '{"_indices_files": [{"filename": "i"}]}', "rows chosen by an index file"),
         ("data-00000-of-00002.arrow", "nothing", "no Arrow file that can be read"),

@@ -6,6 +6,7 @@
 Whole numbers of a ClassLabel become the names of their classes. The same features stand in parquet files of the hub.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["arrow_files", "is_arrow_dataset", "read_arrow"]
 
+LONGEST_NAME = 255  # bytes of a file's name, on the file systems there are
 Told = Callable[[int], None] | None
 
 
@@ -57,8 +59,8 @@ def _data_files(folder: Path) -> tuple[Path, ...]:
 
 
 def _below(folder: Path, name: str) -> Path:
-    if Path(name).name != name:
-        raise DataError(f'names "{name}", which lies outside of its folder', file=folder)
+    if Path(name).name != name or len(os.fsencode(name)) > LONGEST_NAME:
+        raise DataError(f'names "{name[:80]}", which lies outside of its folder, or is no name of a file', file=folder)
     return folder / name
 
 

@@ -159,7 +159,12 @@ def _matching(folder: Path, pattern: str) -> tuple[Path, ...]:
     parts = Path(pattern).parts
     if not pattern or Path(pattern).is_absolute() or ".." in parts:
         raise DataError(f'the card names "{pattern}", which lies outside', file=folder / "README.md")
-    found = sorted(path for path in folder.glob(pattern) if path.is_file() and _is_inside(folder, path))
+    try:
+        found = sorted(path for path in folder.glob(pattern) if path.is_file() and _is_inside(folder, path))
+    except (OSError, ValueError) as error:  # a name that no file can have, or stars in the wrong place
+        raise DataError(
+            f'the card names "{pattern[:80]}", which is no pattern of files ({error})', file=folder / "README.md"
+        ) from error
     if not found:
         raise DataError(f'the card names "{pattern}", and no such file is here. Fetch it', file=folder / "README.md")
     return tuple(found)
