@@ -75,11 +75,10 @@ def model_findings(folder: Path, name: str | None = None) -> Iterator[Finding]:
         if finding.state == "note":
             yield from _probes(folder, None)
         return
-    changed = _changed_files(folder, contract)
-    if changed:
-        yield problem("files", "; ".join(changed), COPY_AGAIN)
+    files = _files(folder, contract)
+    yield files
+    if files.state == "problem":
         return
-    yield fine("files", f"{len(contract.record.get('files', {}))} files have the sizes and hashes of the contract")
     yield from _space(folder, contract)
     yield from _probes(folder, contract)
 
@@ -90,12 +89,18 @@ def exported_findings(folder: Path) -> Iterator[Finding]:
     yield finding
     if contract is None:
         return
+    files = _files(folder, contract)
+    yield files
+    if files.state == "problem":
+        return
+    yield from _probes(folder, contract)
+
+
+def _files(folder: Path, contract: "Contract") -> Finding:
     changed = _changed_files(folder, contract)
     if changed:
-        yield problem("files", "; ".join(changed), COPY_AGAIN)
-        return
-    yield fine("files", f"{len(contract.record.get('files', {}))} files have the sizes and hashes of the contract")
-    yield from _probes(folder, contract)
+        return problem("files", "; ".join(changed), COPY_AGAIN)
+    return fine("files", f"{len(contract.record.get('files', {}))} files have the sizes and hashes of the contract")
 
 
 def _contract(folder: Path, name: str | None) -> "tuple[Contract | None, Finding]":

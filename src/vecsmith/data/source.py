@@ -330,7 +330,7 @@ def _set_source(found: Found, path: Path, columns: dict[str, Any], limit: int | 
     _refuse_columns(str(path), {name: value for name, value in columns.items() if name not in known})
 
     def units(_: FoundFiles, __: Progress) -> Iterator[Unit]:
-        raise NotImplementedError("a set is written as a whole")
+        raise AssertionError("a set is written as a whole, by SetSource.write")
 
     return SetSource(
         name=str(path),
