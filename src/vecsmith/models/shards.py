@@ -44,6 +44,7 @@ Float = NDArray[np.float32]
 FORMAT = 1
 SHARD_ROWS = 32_768
 MANIFEST = "manifest.json"
+DTYPES = ("float32", "int8", "uint8")
 
 
 class Shards:
@@ -341,6 +342,8 @@ def _is_whole(manifest: dict[str, Any]) -> bool:
     """Whether a manifest has every part, each of its type, and names no file outside its folder."""
     kinds = {"contract": dict, "width": int, "complete": bool, "counts": dict, "shards": list, "on_truncation": str}
     if not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()) or "prompt" not in manifest:
+        return False
+    if manifest.get("dtype") not in DTYPES or manifest["width"] < 1:
         return False
     counts, known = manifest["counts"], asdict(Counts())
     if not counts.keys() <= known.keys() or not all(isinstance(number, int) for number in counts.values()):
