@@ -353,6 +353,7 @@ def _is_whole(manifest: dict[str, Any]) -> bool:
         isinstance(entry, dict)
         and all(isinstance(entry.get(key), kind) for key, kind in entry_kinds.items())
         and Path(entry["file"]).name == entry["file"]
+        and 0 <= entry["rows"] * manifest["width"] <= 8 * entry["size"]  # a component takes a bit or more
         for entry in manifest["shards"]
     )
 

@@ -6,7 +6,6 @@
 Whole numbers of a ClassLabel become the names of their classes. The same features stand in parquet files of the hub.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +58,7 @@ def _data_files(folder: Path) -> tuple[Path, ...]:
 
 
 def _below(folder: Path, name: str) -> Path:
-    if Path(name).name != name or len(os.fsencode(name)) > LONGEST_NAME:
+    if Path(name).name != name or len(name.encode("utf-8", "backslashreplace")) > LONGEST_NAME:
         raise DataError(f'names "{name[:80]}", which lies outside of its folder, or is no name of a file', file=folder)
     return folder / name
 
