@@ -130,3 +130,18 @@ def test_a_retrieval_folder_that_is_wrong_names_file_and_row(tmp_path, change, w
 def test_a_split_that_is_missing_is_said(tmp_path):
     with pytest.raises(DataError, match=r"no dev.tsv"):
         read_beir(write_beir(tmp_path / "set"), "dev")
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("path: null", "path is None"),
+        ("path: [1]", "path is"),
+        ("path: x.tsv\n    columns: null", "columns is None; it is a mapping"),
+        ("path: x.tsv\n    score_range: [0]", "score_range is .* two numbers"),
+    ],
+)
+def test_a_part_of_the_wrong_type_is_named(tmp_path, part, words):
+    (tmp_path / "s.yaml").write_text(f"name: s\ntasks:\n  - name: t\n    kind: scored\n    {part}\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=words):
+        load_suite(tmp_path / "s.yaml")

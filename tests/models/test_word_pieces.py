@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from vecsmith.errors import Damaged
 from vecsmith.models import word_pieces as module
 from vecsmith.models.names import resolve_name
 from vecsmith.models.word_pieces import word_pieces
@@ -88,3 +89,9 @@ def test_other_tokenizers_are_left_to_themselves(change):
     else:
         tokenizer.enable_padding()
     assert word_pieces(tokenizer) is None
+
+
+def test_a_tokenizer_without_its_unknown_token_is_damaged():
+    tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="[UNK]"))
+    with pytest.raises(Damaged, match="cannot cut texts"):
+        module.ids_of(tokenizer)(["b"])

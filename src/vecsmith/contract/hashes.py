@@ -48,7 +48,9 @@ def verify_files(folder: Path, expected: Mapping[str, Mapping[str, object]]) -> 
 def _size_differs(path: Path, name: str, entry: Mapping[str, object]) -> str:
     try:
         size = path.stat().st_size
-    except FileNotFoundError:
+    except PermissionError:
+        raise
+    except (OSError, ValueError):  # also a name that no file can have
         return f"{name} is missing"
     return "" if size == entry["size"] else f"{name} has {size:,} bytes, not {entry['size']:,}"
 

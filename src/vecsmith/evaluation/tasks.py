@@ -122,6 +122,17 @@ def root_of(data_root: str | os.PathLike[str] | None) -> Path:
     return Path(named)
 
 
+def _check_parts(entry: dict[str, Any], where: str, file: Path) -> None:
+    paths, scale = entry["path"], entry.get("score_range", (0, 1))
+    if not paths or not all(isinstance(path, str) for path in ([paths] if not isinstance(paths, list) else paths)):
+        raise RecipeError(f"{where}: path is {paths!r:.80}; it is a path or a list of paths", file=file)
+    for key in ("columns", "where", "options", "published"):
+        if not isinstance(entry.get(key, {}), dict):
+            raise RecipeError(f"{where}: {key} is {entry[key]!r:.80}; it is a mapping of names", file=file)
+    if not isinstance(scale, list | tuple) or len(scale) != 2 or not all(isinstance(end, int | float) for end in scale):
+        raise RecipeError(f"{where}: score_range is {scale!r:.80}; it is two numbers, [least, greatest]", file=file)
+
+
 def _task(entry: Any, file: Path) -> Task:
     if not isinstance(entry, dict) or not {"name", "kind", "path"} <= entry.keys():
         raise RecipeError(f"a task has at least name, kind and path; got {entry!r:.80}", file=file)
@@ -135,6 +146,7 @@ def _task(entry: Any, file: Path) -> Task:
     kind, paths = entry["kind"], entry["path"]
     if kind not in KINDS:
         raise RecipeError(f'{where}: kind is "{kind}"; known: {", ".join(KINDS)}', file=file)
+    _check_parts(entry, where, file)
     if missing := [part for part in COLUMNS[kind] if part not in entry.get("columns", {})]:
         raise RecipeError(f"{where}: columns lack {', '.join(missing)}; a {kind} task names them", file=file)
     fields = {

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from vecsmith.errors import Damaged
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -29,11 +31,21 @@ def ids_of(tokenizer: "Tokenizer") -> Callable[[list[str]], list[list[int]]]:
     """The fastest exact way from texts to ids without special tokens.
 
     tokenizer    without padding and truncation; it is not changed
+    raises       Damaged, when called: the tokenizer has no way to write a text, not even as unknown
     """
     pieces = word_pieces(tokenizer)
     if pieces is not None:
         return pieces.encode
-    return lambda texts: [found.ids for found in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    return lambda texts: _tokenized(tokenizer, texts)
+
+
+def _tokenized(tokenizer: "Tokenizer", texts: list[str]) -> list[list[int]]:
+    try:
+        return [found.ids for found in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    except Exception as error:  # all that tokenizers raises
+        raise Damaged(
+            f"the tokenizer cannot cut texts ({error}); its tokenizer.json is broken: copy it again"
+        ) from error
 
 
 def word_pieces(tokenizer: "Tokenizer") -> "WordPieces | None":
@@ -83,7 +95,7 @@ class WordPieces:
         words: dict[int, list[str]] = {}
         for row, text in enumerate(texts):
             if self._added is not None and self._added.search(text):
-                ids[row] = self._tokenizer.encode(text, add_special_tokens=False).ids
+                ids[row] = _tokenized(self._tokenizer, [text])[0]
             elif len(text) > LONGEST_STRETCH:
                 ids[row] = [token for stretch in _stretches(text) for token in self._ids([self._words(stretch)])[0]]
             else:
@@ -115,8 +127,7 @@ class WordPieces:
         unseen = list(set(chain.from_iterable(words)).difference(known))
         if not unseen:
             return known
-        encodings = self._tokenizer.encode_batch_fast(unseen, add_special_tokens=False)
-        fresh = {word: encoding.ids for word, encoding in zip(unseen, encodings, strict=True)}
+        fresh = dict(zip(unseen, _tokenized(self._tokenizer, unseen), strict=True))
         known.update((word, ids) for word, ids in fresh.items() if len(word) <= LONGEST_WORD)
         return known if max(map(len, unseen)) <= LONGEST_WORD else {**known, **fresh}
 
