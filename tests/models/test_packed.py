@@ -9,7 +9,15 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
 from vecsmith.models.bert_layers import Memory
-from vecsmith.models.packed import can_pack, ids_of, layers_of, pack, packed_attention, packed_encode, packed_forward
+from vecsmith.models.packed import (
+    can_pack,
+    layers_of,
+    pack,
+    packed_attention,
+    packed_encode,
+    packed_forward,
+    unpadded_ids,
+)
 
 LIMIT = 2e-6
 KINDS = ("bert", "roberta", "xlm-roberta", "distilbert", "electra", "modernbert")
@@ -160,7 +168,7 @@ def test_dropout_acts_in_training_mode_and_not_otherwise(tmp_path, minilm_folder
 def test_padded_features_give_back_their_ids(minilm_folder):
     model = SentenceTransformer(str(minilm_folder), device="cpu")
     features = model.preprocess(["one", "a longer text about rivers", ""])
-    ids = ids_of(features)
+    ids = unpadded_ids(features)
     assert [len(each) for each in ids] == features["attention_mask"].sum(dim=1).tolist()
     with torch.no_grad():
         found = packed_forward(model, ids)["sentence_embedding"]

@@ -11,7 +11,7 @@ from sentence_transformers.base.losses.gradcache import _create_minibatch
 from vecsmith.data.batch import Batch
 from vecsmith.data.columns import RecordColumns
 from vecsmith.data.sampler import Draw
-from vecsmith.models.packed import can_pack, ids_of, packed_forward
+from vecsmith.models.packed import can_pack, packed_forward, unpadded_ids
 from vecsmith.objectives.info_nce import info_nce
 from vecsmith.training.collate import Collator, TrainingSet
 from vecsmith.training.encoding import EncodedLoss, shard, with_lengths, without_lengths
@@ -61,7 +61,7 @@ def test_with_dropout_caching_equals_an_uncached_run_over_the_same_mini_batches(
     sides = []
     for block in (batch.queries, batch.documents):
         pieces = [_create_minibatch(dict(block.features), at, at + chunk) for at in range(0, len(block), chunk)]
-        rows = [packed_forward(model, ids_of(piece))["sentence_embedding"] for piece in pieces]
+        rows = [packed_forward(model, unpadded_ids(piece))["sentence_embedding"] for piece in pieces]
         sides.append(torch.cat(rows))
     value = info_nce(*sides, batch).value
     value.backward()

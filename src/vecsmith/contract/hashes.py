@@ -3,6 +3,7 @@
 What was verified is remembered in the user's cache folder by path, size and modification time.
 """
 
+import errno
 import hashlib
 import os
 import time
@@ -14,6 +15,7 @@ from vecsmith.errors import Tampered
 
 __all__ = ["file_hash", "hash_files", "verify_files"]
 
+NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 SETTLED_SECONDS = 2.0  # a file changed more recently than this may change again within one tick of its clock
 
 
@@ -48,9 +50,11 @@ def verify_files(folder: Path, expected: Mapping[str, Mapping[str, object]]) -> 
 def _size_differs(path: Path, name: str, entry: Mapping[str, object]) -> str:
     try:
         size = path.stat().st_size
-    except PermissionError:
-        raise
-    except (OSError, ValueError):  # also a name that no file can have
+    except ValueError:  # a name with half a character
+        return f"{name} is missing"
+    except OSError as error:
+        if error.errno not in NO_SUCH_FILE:
+            raise
         return f"{name} is missing"
     return "" if size == entry["size"] else f"{name} has {size:,} bytes, not {entry['size']:,}"
 

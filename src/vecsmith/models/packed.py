@@ -31,12 +31,12 @@ __all__ = [
     "Pack",
     "can_pack",
     "first_position_of",
-    "ids_of",
     "layers_of",
     "pack",
     "packed_attention",
     "packed_encode",
     "packed_forward",
+    "unpadded_ids",
 ]
 
 Ids = Sequence[Sequence[int]] | Sequence[NDArray[np.int64]]
@@ -117,7 +117,7 @@ def pack(ids: Ids, *, first_position: int = 0) -> Pack:
     )
 
 
-def ids_of(features: Mapping[str, Any]) -> list[NDArray[np.int64]]:
+def unpadded_ids(features: Mapping[str, Any]) -> list[NDArray[np.int64]]:
     """Token ids of each text, from what a tokenizer padded: `input_ids` and `attention_mask`, int64 [n, length]."""
     ids, mask = features["input_ids"].cpu().numpy(), features["attention_mask"].cpu().numpy().astype(bool)
     return [row[kept] for row, kept in zip(ids, mask, strict=True)]

@@ -16,7 +16,7 @@ from sentence_transformers.base.losses.gradcache import CachedLossMixin, RandCon
 from torch import Tensor, nn
 
 from vecsmith.data.batch import Batch
-from vecsmith.models.packed import can_pack, ids_of, packed_forward
+from vecsmith.models.packed import can_pack, packed_forward, unpadded_ids
 from vecsmith.objectives.loss import Loss
 
 __all__ = ["EncodedLoss", "gather_shards", "shard", "world"]
@@ -103,7 +103,7 @@ class EncodedLoss(CachedLossMixin, nn.Module):
     def _packed(self, features: Mapping[str, Any]) -> dict[str, Any]:
         length = features.get("prompt_length")
         length = int(length[0]) if isinstance(length, Tensor) else length
-        return packed_forward(_bare(self.model), ids_of(features), prompt_length=length, through=self.model)
+        return packed_forward(_bare(self.model), unpadded_ids(features), prompt_length=length, through=self.model)
 
 
 def _bare(model: nn.Module) -> Any:
