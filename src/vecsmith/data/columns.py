@@ -12,7 +12,7 @@ from vecsmith.errors import DataError, NotEnoughData
 if TYPE_CHECKING:
     from vecsmith.data.dataset import Dataset
 
-__all__ = ["Instructions", "Ragged", "RecordColumns"]
+__all__ = ["Instructions", "Ragged", "RecordColumns", "input_keys"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class RecordColumns:
         self.teacher_scores = self._scores("teacher_scores", optional.get("teacher_scores"), count)
         self.groups = _codes(optional.get("group"))
         self.instructions = _instructions(optional, count)
-        self.keys = _keys(dataset.inputs)
+        self.keys = input_keys(dataset.inputs)
         classes = _codes(optional.get("label"))
         self.classes = np.full(count, -1, np.int64) if classes is None else classes
         self.labels = self._input_labels()
@@ -226,7 +226,7 @@ def _instructions(columns: dict[str, pa.ChunkedArray], count: int) -> Instructio
     return Instructions(list(words), *codes)
 
 
-def _keys(inputs: pa.Table) -> np.ndarray:
+def input_keys(inputs: pa.Table) -> np.ndarray:
     """int64 [inputs]: the first 64 bits of the content id, or of the source that `same_as` names."""
     content = inputs.column("content")
     if "same_as" in inputs.column_names:
