@@ -9,7 +9,7 @@ from torch.nn.functional import kl_div, log_softmax, softmax
 
 from vecsmith.data.batch import Batch
 from vecsmith.errors import NotEnoughData
-from vecsmith.objectives.info_nce import unit
+from vecsmith.objectives.candidates import unit
 from vecsmith.objectives.loss import Loss
 
 __all__ = ["similarity_distillation"]

@@ -1,0 +1,64 @@
+"""From logits to a number: -log p per positive, its focal weight, the mean over positives, then over rows.
+
+Last of the four functions of `info_nce`.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from vecsmith.errors import NotEnoughData
+from vecsmith.objectives.candidates import Candidates
+from vecsmith.objectives.focal import focal_weights
+from vecsmith.objectives.loss import Loss
+
+__all__ = ["reduce"]
+
+
+def reduce(
+    table: Candidates,
+    positive_logits: Tensor,
+    other_logits: Tensor,
+    weights: Tensor,
+    *,
+    focal_gamma: float = 0.0,
+    focal_detach: bool = False,
+    focal_renormalise: bool = False,
+) -> Loss:
+    """-log(e^p / (e^p + sum e^c)) = softplus(logsumexp(c) - p), the mean over a row's positives, then over rows.
+
+    positive_logits   float [B, P]
+    other_logits      float [B, 1 or P, C + (Ud) + (M)], the columns of `table.all_columns()`
+    weights           float [B]
+    returns           value; parts `accuracy`, `candidates`, and `focal` where gamma is not 0: the mean weight
+    raises            NotEnoughData: no row has a positive with a weight above 0
+
+    Several positives of a row: each has its own p, so each -log p its own focal weight [ours].
+    """
+    lowest = torch.finfo(other_logits.dtype).min / 4  # finite: logsumexp over a block of -inf has a NaN gradient
+    allowed = table.all_columns()[1] if table.mixed is not None else table.allowed
+    below = torch.logsumexp(other_logits.masked_fill(~allowed, lowest), dim=2)  # [B, 1 or P]
+    none_left = ~allowed.any(dim=2)
+    each = softplus((below - positive_logits).masked_fill(none_left, lowest))  # softplus(lowest) is exactly 0
+    share = table.present / table.present.sum(dim=1, keepdim=True).clamp_min(1)
+    usable = weights.to(each.dtype) * table.present.any(dim=1)
+    total = usable.sum()
+    if not total > 0:
+        raise NotEnoughData(f"no positives: none of {len(weights)} rows has a positive with a weight above 0")
+    parts = _parts(table, usable, total)
+    if focal_gamma:
+        counted = usable[:, None] * share
+        focal = focal_weights(-each, focal_gamma, detach=focal_detach, renormalise=focal_renormalise, shares=counted)
+        each = each * focal
+        parts["focal"] = float((focal.detach() * counted).sum() / total)
+    return Loss((usable * (each * share).sum(dim=1)).sum() / total, parts)
+
+
+def _parts(table: Candidates, usable: Tensor, total: Tensor) -> dict[str, float]:
+    """Share of rows whose every positive is nearer than all candidates, and candidates per row; by plain cosines."""
+    with torch.no_grad():
+        nearest = table.scores().masked_fill(~table.allowed, -2.0).amax(dim=2)  # cosines are at least -1
+        first = (nearest < table.positive) | ~table.present
+        accuracy = float((first.all(dim=1) * usable).sum() / total)
+        seen = float(table.allowed.any(dim=1).sum() / max(len(usable), 1))
+    return {"accuracy": accuracy, "candidates": seen}
