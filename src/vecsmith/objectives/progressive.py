@@ -1,9 +1,9 @@
 """Negatives that count by their difficulty, and by how far training is: the reweighing of PEG.
 
 PEG (arXiv 2311.11691) says that the contribution of negatives is adjusted progressively by their difficulty; its
-formula is not published. Both forms here are [ours]: a tilt of the logits by the similarity itself, whose strength a schedule
-ramps up (with a constant strength it is the `hardness_mode="all_negatives"` of sentence-transformers), and a curriculum
-like CurricularFace (Huang et al., CVPR 2020, arXiv 2004.00288), the same laboratory's earlier work [mem?].
+formula is not published. Both forms here are [ours]: a tilt of the logits by the similarity itself, whose strength a
+schedule ramps up (constant, it is the `hardness_mode="all_negatives"` of sentence-transformers), and a curriculum like
+CurricularFace (Huang et al., CVPR 2020, arXiv 2004.00288), the same laboratory's earlier work [mem?].
 """
 
 from collections.abc import MutableMapping
