@@ -40,6 +40,11 @@ class Candidates:
         """Cosines of all candidates, in the shape of `allowed`; mixed columns are not among them."""
         return _joined(self.columns, self.between)
 
+    def shares(self) -> Tensor:
+        """What each positive counts in its row, [B, P]: one by their number; 0 where absent."""
+        present = self.present.to(self.positive.dtype)
+        return present / present.sum(dim=1, keepdim=True).clamp_min(1)
+
     def all_columns(self) -> tuple[Tensor, Tensor]:
         """Cosines and whether they count, float and bool [B, 1 or P, C + (Ud) + (M)]: mixed columns come last."""
         scores, allowed = self.scores(), self.allowed

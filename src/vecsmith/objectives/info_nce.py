@@ -126,7 +126,7 @@ def reweigh(
     similarities, _ = table.all_columns()
     shaped, parts = similarities, {}
     if curriculum == "curricular":
-        shares = table.present / table.present.sum(dim=1, keepdim=True).clamp_min(1) * batch.weights[:, None]
+        shares = table.shares().double() * batch.weights[:, None]
         mean = curricular_mean(batch.state, table.positive, shares, turn=(batch.seed, batch.progress))
         shaped, parts["curricular_mean"] = curricular(similarities, table.positive, mean), mean
     return table.positive / temperature, tilted(shaped / temperature, similarities, tilt), parts

@@ -40,7 +40,7 @@ def reduce(
     below = torch.logsumexp(other_logits.masked_fill(~allowed, lowest), dim=2)  # [B, 1 or P]
     none_left = ~allowed.any(dim=2)
     each = softplus((below - positive_logits).masked_fill(none_left, lowest))  # softplus(lowest) is exactly 0
-    share = table.present / table.present.sum(dim=1, keepdim=True).clamp_min(1)
+    share = table.shares()
     usable = weights.to(each.dtype) * table.present.any(dim=1)
     total = usable.sum()
     if not total > 0:
