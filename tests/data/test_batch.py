@@ -182,3 +182,23 @@ def test_padded_lists_end_in_minus_one():
     ragged = Ragged(np.array([0, 2, 2, 3]), np.array([7, 8, 9]))
     assert ragged.padded(np.array([2, 0, 1])).tolist() == [[9, -1], [7, 8], [-1, -1]]
     assert ragged.padded(np.array([1])).shape == (1, 0)
+
+
+def test_a_class_with_one_text_lends_it_as_a_negative_about_once_an_epoch():
+    labels = ["p"] * 40 + ["q"] * 40 + [f"alone {number}" for number in range(8)]
+    columns = RecordColumns(build([{"query": f"t{n}", "label": label} for n, label in enumerate(labels)], "class"))
+    assert columns.lone.tolist() == list(range(80, 88))
+    assert columns.usable.tolist() == list(range(80))
+    seen = []
+    for epoch in range(50):
+        for start in range(0, 80, 16):
+            batch = gather_batch(columns, np.arange(start, start + 16), seed=epoch * 5 + start)
+            lent = [place for (place, *_) in batch.negatives.tolist() if place >= 0] if batch.negatives.numel() else []
+            seen += batch.documents.rows[lent].tolist()
+            own = set(batch.documents.labels[lent].tolist())
+            assert not own & set(batch.queries.labels.tolist())
+    texts = columns.query[columns.lone].tolist()
+    counts = [seen.count(text) for text in texts]
+    assert 0.7 * 50 < sum(counts) / 8 < 1.3 * 50
+    assert min(counts) > 20
+    assert gather_batch(columns, np.arange(16), lone=False).negatives.shape == (16, 0)

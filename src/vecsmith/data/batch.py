@@ -118,6 +118,7 @@ def gather_batch(
     seed: int = 0,
     teacher: np.ndarray | None = None,
     encode: Encode | None = None,
+    lone: bool = True,
 ) -> Batch:
     """Gather records into a batch; every distinct (instruction, input) of a side stands once.
 
@@ -127,10 +128,11 @@ def gather_batch(
     dataset      its number in the run, for `Batch.dataset`
     teacher      float32 [inputs, dt]: a teacher's vector of each input, or None
     encode       (side, input rows, instructions or None) -> features of the encoder; None leaves features out
+    lone         of `class` data, classes with one text lend it as a negative (`RecordColumns.negatives_of`)
     """
     rows = np.asarray(record_rows, dtype=np.int64)
     query_inputs, positives = columns.query[rows], columns.positives_of(rows, seed)
-    negatives, instructions = columns.negatives.padded(rows), columns.instructions
+    negatives, instructions = columns.negatives_of(rows, seed, lone=lone), columns.instructions
     query_codes = instructions.query[rows] if instructions else None
     document_codes = instructions.document[rows] if instructions else None
     query_block, query_index, query_asked = _distinct(query_inputs[:, None], query_codes)
@@ -191,12 +193,11 @@ def _aligned(columns: RecordColumns, name: str, rows: np.ndarray, positives: int
     ragged = getattr(columns, name)
     if ragged is None:
         return None
-    result = np.full((len(rows), positives + negatives), np.nan, dtype=np.float32)
-    for place, row in enumerate(rows):
-        values = ragged.row(row)
-        count = min(columns.positives.length(row), positives)
-        own = columns.positives.length(row)
-        result[place, :count] = values[:count]
-        rest = values[own : own + negatives]
-        result[place, positives : positives + len(rest)] = rest
+    starts, ends = ragged.offsets[rows][:, None], ragged.offsets[rows + 1][:, None]
+    own = (columns.positives.offsets[rows + 1] - columns.positives.offsets[rows])[:, None]
+    first, second = np.arange(positives)[None], own + np.arange(negatives)[None]  # places in the row's list
+    places = np.concatenate([np.where(first < own, first, _LAST // 2), second], axis=1) + starts
+    inside = places < ends  # a row without scores has an empty list
+    result = np.full(places.shape, np.nan, dtype=np.float32)
+    result[inside] = ragged.values[places[inside]]
     return torch.from_numpy(result)

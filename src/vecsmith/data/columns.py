@@ -12,7 +12,7 @@ from vecsmith.errors import DataError, NotEnoughData
 if TYPE_CHECKING:
     from vecsmith.data.dataset import Dataset
 
-__all__ = ["Instructions", "Ragged", "RecordColumns", "input_keys"]
+__all__ = ["Instructions", "Ragged", "RecordColumns", "content_keys", "input_keys"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class RecordColumns:
     """Records as arrays.
 
     query int64 [R]; positives, negatives Ragged; scores, teacher_scores Ragged or None; weights float32 [R];
-    groups int64 [R] or None (-1 none); classes int64 [R] (-1 none); keys, labels int64 [inputs]; kind; name
+    groups int64 [R] or None (-1 none); classes int64 [R] (-1 none); keys, labels int64 [inputs]; kind; name;
+    content int64 [inputs], equal for equal inputs only (`keys` is equal for paraphrases that declare a source too);
+    usable int64, records that can be a row; lone int64, one record of each class that has no second text
     """
 
     def __init__(self, dataset: "Dataset", *, kind: str | None = None) -> None:
@@ -89,12 +91,13 @@ class RecordColumns:
         self.groups = _codes(optional.get("group"))
         self.instructions = _instructions(optional, count)
         self.keys = input_keys(dataset.inputs)
+        self.content = content_keys(dataset.inputs)
         classes = _codes(optional.get("label"))
         self.classes = np.full(count, -1, np.int64) if classes is None else classes
         self.labels = self._input_labels()
         self._find_known()
         self._find_members()
-        self.usable = self._usable()
+        self.usable, self.lone = self._usable(), self._lone()
 
     def __len__(self) -> int:
         return len(self.query)
@@ -112,12 +115,41 @@ class RecordColumns:
         values = self._members.values[np.where(inside, first + chosen, 0)]
         return np.where(inside, values, -1)[:, None]
 
+    def negatives_of(self, rows: np.ndarray, seed: int, *, lone: bool = True) -> np.ndarray:
+        """int64 [B, N] rows of inputs; with `lone`, some rows of `class` records get the text of a lone class.
+
+        Such a text can be no row, for want of a positive. It comes about once an epoch, which of them by (seed, key).
+        """
+        own = self.negatives.padded(rows)
+        if not lone or not len(self.lone):
+            return own
+        wanted = len(rows) * len(self.lone) / len(self.usable)
+        chance = int(_mix(np.array([len(rows)], np.int64), seed)[0]) / 2**64
+        count = min(int(wanted + chance), len(rows), len(self.lone))
+        texts = self.query[self.lone]
+        chosen = texts[np.argsort(_mix(self.keys[texts], seed), kind="stable")[:count]]
+        added = np.full(len(rows), -1, np.int64)
+        added[:count] = chosen
+        return np.concatenate([own, added[:, None]], axis=1) if count else own
+
     def known(self, query_inputs: np.ndarray, block: np.ndarray) -> np.ndarray:
         """int64 [M, 2]: (row, place in `block`) of every known positive of the row's query that the block holds."""
-        order = np.argsort(self._key_codes[block], kind="stable")
-        codes = self._key_codes[block][order]
-        queries = self._key_codes[query_inputs]
-        starts, ends = self._known.offsets[queries], self._known.offsets[queries + 1]
+        return self._known_pairs(self._key_codes[query_inputs], self._key_codes[block])
+
+    def known_keys(self, query_keys: np.ndarray, block_keys: np.ndarray) -> np.ndarray:
+        """The same by key, for queries and documents that may be another dataset's."""
+        return self._known_pairs(self._codes_of(query_keys), self._codes_of(block_keys))
+
+    def _codes_of(self, keys: np.ndarray) -> np.ndarray:
+        places = np.minimum(np.searchsorted(self._key_values, keys), len(self._key_values) - 1)
+        return np.where(self._key_values[places] == keys, places, -1)
+
+    def _known_pairs(self, queries: np.ndarray, block: np.ndarray) -> np.ndarray:
+        """From codes of queries and of the block, -1 for what is not of this dataset."""
+        order = np.argsort(block, kind="stable")
+        codes = block[order]
+        starts = np.where(queries >= 0, self._known.offsets[queries], 0)
+        ends = np.where(queries >= 0, self._known.offsets[queries + 1], 0)
         rows = np.repeat(np.arange(len(queries)), ends - starts)
         wanted = self._known.values[_ranges(starts, ends)]
         left, right = np.searchsorted(codes, wanted, "left"), np.searchsorted(codes, wanted, "right")
@@ -126,11 +158,12 @@ class RecordColumns:
 
     def _find_known(self) -> None:
         """Known positives by key: query code -> codes of all positives of all its records."""
-        values, self._key_codes = np.unique(self.keys, return_inverse=True)
+        self._key_values, self._key_codes = np.unique(self.keys, return_inverse=True)
+        width = max(len(self._key_values), 1)
         queries = np.repeat(self._key_codes[self.query], np.diff(self.positives.offsets))
-        pairs = np.unique(np.stack([queries, self._key_codes[self.positives.values]], axis=1), axis=0)
-        counts = np.bincount(pairs[:, 0], minlength=len(values))
-        self._known = Ragged(np.concatenate([[0], np.cumsum(counts)]), pairs[:, 1])
+        pairs = np.unique(queries * width + self._key_codes[self.positives.values])  # one number a pair sorts faster
+        counts = np.bincount(pairs // width, minlength=width)
+        self._known = Ragged(np.concatenate([[0], np.cumsum(counts)]), pairs % width)
 
     def _find_members(self) -> None:
         """Texts of each class, each key once, and the place of each record's own text among them."""
@@ -160,6 +193,14 @@ class RecordColumns:
             what = "a class with two texts" if self.kind == "class" else "a positive and a weight above 0"
             raise NotEnoughData(f"dataset {self.name}: no positives: none of {len(self):,} records has {what}")
         return np.flatnonzero(good)
+
+    def _lone(self) -> np.ndarray:
+        """int64: a record of each class that has one text; it serves as a negative only."""
+        if self.kind != "class":
+            return np.zeros(0, np.int64)
+        sizes = np.append(np.diff(self._members.offsets), 0)
+        alone = np.flatnonzero((self.classes >= 0) & (sizes[self.classes] == 1) & (self.weights > 0))
+        return alone[np.unique(self.classes[alone], return_index=True)[1]]
 
     def _input_labels(self) -> np.ndarray:
         """int64 [inputs]: the class of each text, by its query or positive role; -1 unknown or contradicting."""
@@ -224,6 +265,11 @@ def _instructions(columns: dict[str, pa.ChunkedArray], count: int) -> Instructio
         for side in sides
     ]
     return Instructions(list(words), *codes)
+
+
+def content_keys(inputs: pa.Table) -> np.ndarray:
+    """int64 [inputs]: the first 64 bits of the content id."""
+    return input_keys(inputs.select(["content"]))
 
 
 def input_keys(inputs: pa.Table) -> np.ndarray:
