@@ -199,6 +199,17 @@ class Table:
             )
         return number
 
+    def score_span(self) -> tuple[float, float] | None:
+        """The least and greatest score there is, by reading the file once; None: it has no scores."""
+        column = self.columns.score or (self.columns.label if self._label_is_score else None)
+        if column is None:
+            return None
+        scores = [
+            self._number(cells.get(column), column, row, "score")
+            for row, cells in open_rows(self.path, self.format, **self._options)
+        ]
+        return (min(scores), max(scores)) if scores else None
+
     def write(self, builder: "DatasetBuilder") -> None:
         """All rows as documents and records of a dataset.
 
