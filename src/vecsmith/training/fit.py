@@ -119,7 +119,7 @@ def _train_stage(
             encoder,
             arguments,
             sets,
-            StageObjective(stage.objective),
+            StageObjective(stage.objective, stage.wrap),
             prompts=dict(recipe.prompts),
             mini_batch_size=stage.cache,
             save_seconds=stage.checkpoint_seconds,

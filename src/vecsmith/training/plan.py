@@ -27,7 +27,7 @@ def plan(recipe: Recipe, *, progress: Progress = SILENT) -> dict[str, Any]:
     stages = []
     for number, stage in enumerate(recipe.stages):
         arguments = training_arguments(recipe, number, Path("unused"))
-        StageObjective(stage.objective)
+        StageObjective(stage.objective, stage.wrap)
         chosen = of_stage(recipe, number, sets)
         size = arguments.train_batch_size * arguments.world_size
         sampler = EpochSampler([source_of(each) for each in chosen], batch_size=size, seed=arguments.seed)

@@ -14,10 +14,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from vecsmith.errors import RecipeError
-from vecsmith.training.resolve import declared_options, home_of
+from vecsmith.training.resolve import declared_options, home_of, is_wrapper
 from vecsmith.training.yaml_lines import Lines, merge, read_yaml, set_value
 
-__all__ = ["DataSpec", "ModelSpec", "Recipe", "StageSpec", "load_recipe"]
+__all__ = ["DataSpec", "ModelSpec", "Recipe", "SamplingSpec", "StageSpec", "load_recipe"]
 
 Kind = Literal["retrieval", "pair", "scored", "class", "plain"]
 Entry = dict[str, dict[str, Any] | None]
@@ -30,7 +30,12 @@ class _Strict(BaseModel):
 class DataSpec(_Strict):
     """A set to train on. `path`: a file or folder, a bare name under the data root, or `docstrings:stdlib`.
 
-    teacher   a model whose vectors of every text the objective reads as `batch.queries.teacher`
+    weight      how often an epoch goes through it
+    in_batch    whether other rows' documents are candidates
+    batch_size  rows of a global batch of this set; the stage's where absent. With `batch_tokens` the most rows
+    cap         records that an epoch takes of it at most, others in every epoch
+    teacher     a model whose vectors of every text the objective reads as `batch.queries.teacher`
+    in_context  examples that are put in front of queries
     """
 
     path: str
@@ -38,10 +43,13 @@ class DataSpec(_Strict):
     format: str | None = None
     split: str | None = None
     kind: Kind | None = None
-    weight: float = Field(default=1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     in_batch: bool = True
     distinct_groups: bool = False
+    batch_size: int | None = Field(default=None, gt=0)
+    cap: int | None = Field(default=None, gt=1)
     teacher: str | None = None
+    in_context: dict[str, Any] | None = None
     limit: int | None = Field(default=None, gt=0)
     columns: dict[str, Any] = {}
 
@@ -59,6 +67,19 @@ class ModelSpec(_Strict):
     freeze: list[str] = []
 
 
+class SamplingSpec(_Strict):
+    """How batches are drawn from several sets; see `data.sampler.EpochSampler`.
+
+    temperature   T: a set's share of an epoch is as weight x size^T
+    mixed_share   that share of the rows is drawn across sets that agree in kind, in_batch and teacher
+    batch_tokens  tokens of a global batch, in place of its rows
+    """
+
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    mixed_share: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    batch_tokens: int | None = Field(default=None, gt=0)
+
+
 class StageSpec(_Strict):
     """One training run.
 
@@ -69,6 +90,8 @@ class StageSpec(_Strict):
     cache                inputs of a chunk for gradient caching
     checkpoint_seconds   a checkpoint so often, unless `train` has a save_strategy
     data                 names of the recipe's data; all where absent
+    sampling             temperature, mixed_share, batch_tokens
+    freeze               parameters whose name holds one of these are not trained in this stage
     """
 
     name: str = "train"
@@ -79,6 +102,8 @@ class StageSpec(_Strict):
     cache: int | None = Field(default=None, gt=0)
     checkpoint_seconds: float | None = Field(default=30.0, ge=0)
     data: list[str] | None = None
+    sampling: SamplingSpec = Field(default_factory=SamplingSpec)
+    freeze: list[str] = []
 
     @field_validator("objective")
     @classmethod
@@ -232,14 +257,16 @@ def _check_objectives(recipe: Recipe) -> None:
     for number, stage in enumerate(recipe.stages):
         for kind, entries in stage.objective.items():
             for turn, entry in enumerate(entries):
-                _check_entry(recipe, "objectives", entry, ("stages", number, "objective", kind, turn))
-        if stage.wrap:
-            raise recipe.error('"wrap" has no wrapper to name yet; take it out', "stages", number, "wrap")
+                _check_entry(recipe, "objectives", entry, ("stages", number, "objective", kind, turn), wraps=False)
+        for turn, entry in enumerate(stage.wrap):
+            _check_entry(recipe, "objectives", entry, ("stages", number, "wrap", turn), wraps=True)
     if recipe.merge is not None:
         raise recipe.error('"merge" is not there yet; take it out, or merge the models yourself', "merge")
 
 
-def _check_entry(recipe: Recipe, room: str, entry: Entry, path: tuple[str | int, ...]) -> None:
+def _check_entry(
+    recipe: Recipe, room: str, entry: Entry, path: tuple[str | int, ...], *, wraps: bool | None = None
+) -> None:
     if len(entry) != 1:
         raise recipe.error(f"one name an item, as - name: {{options}}; found {', '.join(entry)}", *path)
     ((name, options),) = entry.items()
@@ -247,9 +274,12 @@ def _check_entry(recipe: Recipe, room: str, entry: Entry, path: tuple[str | int,
         home_of(room, name)
     except RecipeError as error:
         raise recipe.error(str(error), *path, name) from None
+    if wraps is not None and is_wrapper(name) != wraps:
+        words = "is an objective; name it in the stage's objective" if wraps else "wraps objectives; name it in wrap"
+        raise recipe.error(f"{name} {words}", *path, name)
     known = declared_options(room, name)
     for option in options or {}:
-        if option not in known and option != "weight":
+        if option not in known and (option != "weight" or wraps):
             raise recipe.error(
                 f'unknown key "{option}" in {name}{_near(option, known)} (known: {", ".join(sorted(known))})',
                 *path,
@@ -282,6 +312,8 @@ def _fields_at(path: tuple[str | int, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {"model": ModelSpec, "data": DataSpec, "stages": StageSpec}
     if not path:
         return [*Recipe.model_fields, "extends", "profiles"]
+    if path[0] == "stages" and path[-1] == "sampling":
+        return list(SamplingSpec.model_fields)
     return list(models[str(path[0])].model_fields) if path[0] in models else []
 
 

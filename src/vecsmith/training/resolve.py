@@ -11,7 +11,7 @@ from typing import Any
 
 from vecsmith.errors import RecipeError
 
-__all__ = ["declared_names", "declared_options", "home_of", "resolve"]
+__all__ = ["declared_names", "declared_options", "home_of", "is_wrapper", "resolve"]
 
 
 def resolve(room: str, name: str) -> Callable[..., Any]:
@@ -53,6 +53,15 @@ def declared_options(room: str, name: str) -> list[str]:
                 if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
                     return [argument.arg for argument in inner.args.kwonlyargs]
     return []
+
+
+def is_wrapper(name: str) -> bool:
+    """Whether a function of the room "objectives" wraps another: its first argument is `objective`; read, not run."""
+    for node in _parse(home_of("objectives", name)).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            arguments = [*node.args.posonlyargs, *node.args.args]
+            return bool(arguments) and arguments[0].arg == "objective"
+    return False
 
 
 def declared_names(file: Path) -> list[str]:

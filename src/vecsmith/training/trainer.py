@@ -73,7 +73,7 @@ class BatchTrainer(SentenceTransformerTrainer):
             model=model,
             args=args,
             train_dataset=_Nothing(sum(len(source.rows) for source in self.sampler.sources)),
-            loss=EncodedLoss(model, self._objective(objective), mini_batch_size),
+            loss=EncodedLoss(model, self._objective(objective), mini_batch_size, views=objective.views),
             data_collator=Collator(self.sets, model, prompts=prompts),  # type: ignore[arg-type]
             callbacks=[_Steps(task, save_seconds)],
         )
@@ -119,9 +119,9 @@ class BatchTrainer(SentenceTransformerTrainer):
     def _objective(self, objective: StageObjective) -> Any:
         """The stage's objective, forgiving a masked batch among good ones."""
 
-        def guarded(queries: Tensor, documents: Tensor, batch: Batch) -> Loss:
+        def guarded(queries: Tensor, documents: Tensor, batch: Batch, *layers: Any) -> Loss:
             try:
-                loss = objective(queries, documents, batch)
+                loss = objective(queries, documents, batch, *layers)
             except NotEnoughData as error:
                 self.masked_in_a_row += 1
                 self.masked_words = f"dataset {self.sets[int(batch.dataset[0])].columns.name}: {error}"
