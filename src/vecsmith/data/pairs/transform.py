@@ -23,9 +23,10 @@ from vecsmith.data.pairs.record_rows import RecordRows
 from vecsmith.errors import DataError, NotEnoughData, UsageError
 from vecsmith.progress import SILENT, Progress, Task
 
-__all__ = ["TARGETS", "TransformReport", "transform"]
+__all__ = ["TARGETS", "TRANSFORM_OPTIONS", "TransformReport", "transform", "transformed"]
 
 TARGETS = ("retrieval", "scored", "class", "triplets")
+TRANSFORM_OPTIONS = ("labels", "by", "positive_from", "negative_to", "negatives")
 BLOCK = 4096
 CARRIED = ("weight", "group", "instruction_query", "instruction_document", "split", "dataset", "id")
 
@@ -126,6 +127,14 @@ def transform(
     if not rows.count:
         raise NotEnoughData(f"dataset {dataset.name}: no record of {to} comes out of {_reasons(report)}")
     return Dataset(dataset.inputs, dataset.documents.table, rows.finish(), name=dataset.name), report
+
+
+def transformed(dataset: Dataset, to: str, options: Mapping[str, Any], *, seed: int = 0) -> Dataset:
+    """As `transform`, by the options among `options` that are its own (`TRANSFORM_OPTIONS`); what a recipe calls."""
+    own = {name: options[name] for name in TRANSFORM_OPTIONS if name in options}
+    if unfit := [label for label in own.get("labels") or () if not isinstance(label, str)]:
+        raise UsageError(f"label {unfit[0]!r} is no text; YAML reads it as {type(unfit[0]).__name__}: put it in quotes")
+    return transform(dataset, to, seed=seed, **own)[0]
 
 
 @dataclass
