@@ -30,7 +30,10 @@ def weights(folder):
     return load_file(next(folder.rglob("model.safetensors")))
 
 
-@pytest.mark.parametrize(("kind", "cache"), [("static", ""), ("transformer", "cache: 5")])
+WRAPPED = "cache: 5\n    wrap: [{matryoshka_2d: {widths: [4, 8]}}]"
+
+
+@pytest.mark.parametrize(("kind", "cache"), [("static", ""), ("transformer", "cache: 5"), ("transformer", WRAPPED)])
 def test_two_ranks_give_the_gradient_of_one_process_with_the_whole_batch(
     kind, cache, write_recipe, static_model, transformer_folder, dataset, tmp_path
 ):
