@@ -59,7 +59,7 @@ def mask(table: Candidates, batch: Batch, chosen: Masks) -> tuple[Candidates, di
             drop = drop[:, None, :]
             if table.between is not None:  # the documents against the positive: the same reasons, the same columns
                 drop = torch.cat([drop, drop[:, :, : len(documents)]], dim=2)
-        removed[f"removed_{name}"] = float((allowed & drop).sum())
+        removed[f"removed_{name}"] = float(torch.count_nonzero(allowed & drop))
         allowed = allowed & ~drop
     return replace(table, allowed=allowed), removed
 

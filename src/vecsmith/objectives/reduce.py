@@ -35,11 +35,10 @@ def reduce(
 
     Several positives of a row: each has its own p, so each -log p its own focal weight [ours].
     """
-    lowest = torch.finfo(other_logits.dtype).min / 4  # finite: logsumexp over a block of -inf has a NaN gradient
     allowed = table.all_columns()[1] if table.mixed is not None else table.allowed
-    below = torch.logsumexp(other_logits.masked_fill(~allowed, lowest), dim=2)  # [B, 1 or P]
+    below = log_total(other_logits, allowed)  # [B, 1 or P]
     none_left = ~allowed.any(dim=2)
-    each = softplus((below - positive_logits).masked_fill(none_left, lowest))  # softplus(lowest) is exactly 0
+    each = softplus((below - positive_logits).masked_fill(none_left, lowest(below)))  # softplus(lowest) is exactly 0
     share = table.shares()
     usable = weights.to(each.dtype) * table.present.any(dim=1)
     total = usable.sum()
@@ -52,6 +51,23 @@ def reduce(
         each = each * focal
         parts["focal"] = float((focal.detach() * counted).sum() / total)
     return Loss((usable * (each * share).sum(dim=1)).sum() / total, parts)
+
+
+def log_total(logits: Tensor, allowed: Tensor) -> Tensor:
+    """log of the sum of e^x over the last dimension's allowed x; of a row without any, a number of no meaning.
+
+    What lies 80 and more below a row's largest is raised to that: e^-80 is far below the last digit of the sum, and
+    from e^-87 on a processor's exp takes 20 to 50 times as long.
+    """
+    with torch.no_grad():
+        floor = logits.masked_fill(~allowed, lowest(logits)).amax(dim=-1, keepdim=True) - 80.0
+        counts = allowed & (logits > floor)
+    return torch.logsumexp(torch.where(counts, logits, floor), dim=-1)
+
+
+def lowest(values: Tensor) -> float:
+    """Stands for a masked logit: finite, since logsumexp over a block of -inf has a NaN gradient."""
+    return torch.finfo(values.dtype).min / 4
 
 
 def _parts(table: Candidates, usable: Tensor, total: Tensor) -> dict[str, float]:
