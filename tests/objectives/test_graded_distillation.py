@@ -113,7 +113,8 @@ def test_the_positive_leads_though_a_negative_has_a_higher_reward_unless_all_are
     whole = graded_distillation(queries, documents, batch, temperature=1.0, positive_first=False)
     assert float(first.value) == pytest.approx(0.0, abs=1e-6)  # the certain one stands second: nothing left below it
     assert float(whole.value) == pytest.approx(math.log(1 + math.exp(-1)))
-    assert first.parts["agreement"] == 0 and whole.parts["agreement"] == 1
+    assert first.parts["agreement"] == 0
+    assert whole.parts["agreement"] == 1
 
 
 def test_rows_of_a_small_spread_and_rows_without_rewards_are_left_out(batches):
@@ -123,7 +124,7 @@ def test_rows_of_a_small_spread_and_rows_without_rewards_are_left_out(batches):
     queries, documents = torch.randn(3, 4, generator=rng), torch.randn(6, 4, generator=rng)
     assert graded_distillation(queries, documents, batch).parts["left_out"] == 1
     assert graded_distillation(queries, documents, batch, reward_spread=0.1).parts["left_out"] == 2
-    with pytest.raises(NotEnoughData, match="each of 3 rows has no reward, or rewards closer together than 0.3"):
+    with pytest.raises(NotEnoughData, match=r"each of 3 rows has no reward, or rewards closer together than 0.3"):
         graded_distillation(queries, documents, batch, reward_spread=0.3)
 
 
@@ -137,7 +138,8 @@ def test_a_document_of_another_row_with_the_key_of_an_own_candidate_is_no_candid
     vectors = torch.randn(2, 4, generator=rng), torch.randn(4, 4, generator=rng)
     assert graded_distillation(*vectors, batch).parts["candidates"] == 2
     found = graded_distillation(*vectors, doubled).parts
-    assert found["candidates"] == 1 and found["removed_key"] == 2
+    assert found["candidates"] == 1
+    assert found["removed_key"] == 2
 
 
 def test_without_in_batch_other_rows_change_nothing(batches):

@@ -1,4 +1,4 @@
-"""soft_labels against a slow reference, sentence-transformers and LLM-Embedder's plain branch; the half-entropy rule."""
+"""soft_labels against a slow reference, sentence-transformers and LLM-Embedder's plain branch; half the entropy."""
 
 import math
 from dataclasses import replace
@@ -155,12 +155,13 @@ def test_rows_of_equal_scores_of_one_candidate_and_of_none_are_left_out(batches)
     queries, documents = torch.randn(4, 5, generator=rng), torch.randn(12, 5, generator=rng)
     loss = soft_labels(queries, documents, replace(batch, teacher_scores=scores))
     alone = soft_labels(queries, documents, replace(batch, teacher_scores=scores).select(torch.tensor([0])))
-    assert loss.parts["left_out"] == 3 and torch.allclose(loss.value, alone.value)
+    assert loss.parts["left_out"] == 3
+    assert torch.allclose(loss.value, alone.value)
     fixed = soft_labels(queries, documents, replace(batch, teacher_scores=scores), teacher_temperature=1.0)
     assert fixed.parts["left_out"] == 2  # at a fixed temperature equal scores are an even aim
     spread = soft_labels(queries, documents, replace(batch, teacher_scores=scores), reward_spread=2.0)
     assert spread.parts["left_out"] == 3
-    with pytest.raises(NotEnoughData, match="a spread below 2.1"):
+    with pytest.raises(NotEnoughData, match=r"a spread below 2.1"):
         soft_labels(queries, documents, replace(batch, teacher_scores=scores), reward_spread=2.1)
 
 
@@ -169,7 +170,7 @@ def test_errors_say_what_is_missing(batches):
     with pytest.raises(NotEnoughData, match="soft_labels needs teacher_scores; none of 6 rows has any"):
         soft_labels(queries, documents, batch)
     scores = torch.ones(6, 6)
-    with pytest.raises(NotEnoughData, match="each of 6 rows has fewer than two candidates .*, or equal scores"):
+    with pytest.raises(NotEnoughData, match=r"each of 6 rows has fewer than two candidates .*, or equal scores"):
         soft_labels(queries, documents, replace(batch, teacher_scores=scores))
     with pytest.raises(ValueError, match="teacher_temperature is 0; it divides"):
         soft_labels(queries, documents, replace(batch, teacher_scores=scores), teacher_temperature=0)
@@ -180,4 +181,5 @@ def test_agreement_is_the_share_of_rows_whose_best_candidate_is_the_teachers(bat
     queries = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     documents = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
     parts = soft_labels(queries, documents, batch).parts
-    assert parts["agreement"] == 0.5 and parts["entropy"] == pytest.approx(0.5, abs=1e-6)
+    assert parts["agreement"] == 0.5
+    assert parts["entropy"] == pytest.approx(0.5, abs=1e-6)

@@ -13,7 +13,7 @@ from vecsmith.objectives.candidates import candidates
 from vecsmith.objectives.loss import Loss
 from vecsmith.objectives.masks import Masks, mask
 from vecsmith.objectives.own_lists import OwnLists, own_lists, spread_of
-from vecsmith.objectives.soft_labels import softened
+from vecsmith.objectives.soft_labels import above_zero, softened
 
 __all__ = ["graded_distillation"]
 
@@ -54,9 +54,7 @@ def graded_distillation(
     with one candidate is InfoNCE of it. Worked by hand: two candidates at cosine 0, rewards equal, no other rows:
     (log 2 + 0) / 2 = 0.3466, since the second has nothing left below it but itself.
     """
-    for name, each in (("temperature", temperature), ("teacher_temperature", teacher_temperature)):
-        if not each > 0:
-            raise ValueError(f"{name} is {each}; it divides and must be above 0")
+    above_zero(temperature=temperature, teacher_temperature=teacher_temperature)
     with torch.autocast(queries.device.type, enabled=False):
         lists = ranked(own_lists(queries, documents, batch, objective="graded_distillation"), positive_first)
         chosen = Masks(known=mask_known, labels=mask_labels, groups=mask_groups)
@@ -89,8 +87,14 @@ def ranked(lists: OwnLists, positive_first: bool) -> OwnLists:
     for column in (-lists.scores, behind):  # stable: the last counts most
         order = order.gather(1, column.gather(1, order).argsort(dim=1, stable=True))
     places = lists.places.masked_fill(unknown, -1)
-    moved = (each.gather(1, order) for each in (places, lists.cosines, lists.scores, lists.scored, lists.keys))
-    return OwnLists(*moved, positive=lists.positive)
+    return OwnLists(
+        places=places.gather(1, order),
+        cosines=lists.cosines.gather(1, order),
+        scores=lists.scores.gather(1, order),
+        scored=lists.scored.gather(1, order),
+        keys=lists.keys.gather(1, order),
+        positive=lists.positive.expand_as(order).gather(1, order),
+    )
 
 
 def costs(lists: OwnLists, cosines: Tensor, allowed: Tensor, temperature: float) -> Tensor:

@@ -21,7 +21,7 @@ class OwnLists:
     scores    float64 [B, K]   the teacher's; 0 where it gave none
     scored    bool [B, K]      present and with a score
     keys      int64 [B, K]
-    positive  bool [K]         which places are positives
+    positive  bool [B, K]      which places are positives
     """
 
     places: Tensor
@@ -55,7 +55,7 @@ def own_lists(queries: Tensor, documents: Tensor, batch: Batch, *, objective: st
     own, units = unit(queries)[batch.query_index], unit(documents)
     cosines = torch.einsum("bd,bkd->bk", own, units[places.clamp_min(0)]).masked_fill(places < 0, 0.0)
     positive = torch.arange(places.shape[1], device=places.device) < batch.positives.shape[1]
-    return OwnLists(places, cosines, torch.where(scored, scores, 0.0), scored, keys, positive)
+    return OwnLists(places, cosines, torch.where(scored, scores, 0.0), scored, keys, positive.expand_as(scored))
 
 
 def spread_of(scores: Tensor, scored: Tensor) -> Tensor:

@@ -38,8 +38,8 @@ def soft_labels(
     teacher_temperature   T, > 0; None finds it for each row, so that the teacher's entropy is half of log(list
                           length): `half_entropy_temperatures`. Scores of different scales then weigh the same [ours]
     reward_spread         rows whose scores lie closer together (highest - lowest) are left out (LLM-Embedder: 0.1)
-    returns     value; parts `agreement` (share of rows whose best candidate is the teacher's), `entropy` (the teacher's,
-                as a share of log of the list length, mean), `left_out` (rows)
+    returns     value; parts `agreement` (share of rows whose best candidate is the teacher's), `entropy` (mean of the
+                teacher's, as a share of log of the list length), `left_out` (rows)
     raises      NotEnoughData: no row is left; ValueError: a temperature that is not above 0
 
     Left out are rows with fewer than two scored candidates and, where T is None, rows of equal scores: no temperature
@@ -49,7 +49,7 @@ def soft_labels(
     Worked by hand: scores 1 and 0 at T = 1 / log 3 aim at 3/4 and 1/4; a student with equal cosines costs
     log 2 - H(1/4) = 0.6931 - 0.5623 = 0.1308.
     """
-    _above_zero(temperature=temperature, teacher_temperature=teacher_temperature)
+    above_zero(temperature=temperature, teacher_temperature=teacher_temperature)
     with torch.autocast(queries.device.type, enabled=False):
         lists = own_lists(queries, documents, batch, objective="soft_labels")
         if teacher_temperature is None:
@@ -114,7 +114,8 @@ def softened(scores: Tensor, scored: Tensor, temperature: Tensor) -> Tensor:
     return powers / powers.sum(dim=1, keepdim=True).clamp_min(1.0)  # the best alone is 1
 
 
-def _above_zero(**temperatures: float | None) -> None:
+def above_zero(**temperatures: float | None) -> None:
+    """ValueError by name, where a number that divides is not above 0; None is not given."""
     for name, value in temperatures.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name} is {value}; it divides and must be above 0")
