@@ -27,9 +27,9 @@ from vecsmith.data.columns import RecordColumns
 from vecsmith.data.dataset import Dataset
 from vecsmith.data.sampler import EpochSampler
 from vecsmith.models.load import load
-from vecsmith.training.collate import TrainingSet
+from vecsmith.training.collate import TrainingSet, source_of
 from vecsmith.training.objective import StageObjective
-from vecsmith.training.trainer import BatchTrainer, source_of
+from vecsmith.training.trainer import BatchTrainer
 
 JOBS = {  # model, query field, document field, batch, steps
     "MiniLM, title to abstract": ("all-MiniLM-L6-v2", "title", "abstract", 32, 3),

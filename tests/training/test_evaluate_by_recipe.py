@@ -40,9 +40,9 @@ def test_what_cannot_be_done_is_refused_before_training(folder, extra, words, mo
     assert not (folder / "out").exists()
 
 
-def test_a_wrapper_is_refused_with_its_line(folder):
-    (folder / "recipe.yaml").write_text(RECIPE + "    wrap: [{matryoshka: {widths: [64]}}]\n")
-    with pytest.raises(RecipeError, match=r'line 8: "wrap" has no wrapper to name yet'):
+def test_an_objective_named_as_a_wrapper_is_refused_with_its_line(folder):
+    (folder / "recipe.yaml").write_text(RECIPE + "    wrap: [{info_nce: {}}]\n")
+    with pytest.raises(RecipeError, match=r"line 8: info_nce is an objective; name it in the stage's objective"):
         vs.train(folder / "recipe.yaml", output=folder / "out")
 
 

@@ -15,8 +15,8 @@ def test_a_name_is_found_in_the_file_that_declares_it():
 
 
 def test_what_a_module_does_not_declare_is_not_found():
-    with pytest.raises(RecipeError, match='"candidates" is no name of objectives'):
-        resolve("objectives", "candidates")
+    with pytest.raises(RecipeError, match='"softplus" is no name of objectives'):
+        resolve("objectives", "softplus")
 
 
 def test_options_are_the_keyword_only_arguments():

@@ -68,10 +68,19 @@ def _print_plan(found: dict[str, Any], as_json: bool) -> None:
         return
     print(f"{found['name']}, from {found['model']}")
     for each in found["data"]:
-        print(f"  data   {each['name']}: {each['records']:,} records of kind {each['kind']}, {each['usable']:,} usable")
+        lone = f", {each['lone_classes']:,} classes with one text" if each["lone_classes"] else ""
+        counts = f"{each['records']:,} records of kind {each['kind']}, {each['usable']:,} usable{lone}"
+        print(f"  data   {each['name']}: {counts}")
     for stage in found["stages"]:
         terms = "; ".join(f"{kind}: {' + '.join(names)}" for kind, names in stage["objectives"].items())
+        tokens = stage["batch_tokens"]
+        size = f"{tokens:,} tokens" if tokens else f"{stage['batch_size']:,}"
         print(
-            f"  stage  {stage['name']}: {stage['steps']:,} steps of {stage['batch_size']:,} ({stage['pairs']:,} pairs; "
+            f"  stage  {stage['name']}: {stage['steps']:,} steps of {size} ({stage['pairs']:,} pairs; "
             f"{stage['left_out']:,} records fill no batch), {terms}"
         )
+        if len(stage["epoch"]) > 1:
+            shares = ", ".join(f"{name} {each['batches']:,}" for name, each in stage["epoch"].items())
+            print(f"         batches of an epoch: {shares}")
+        if stage["freeze"]:
+            print(f"         not trained: {', '.join(stage['freeze'])}")

@@ -33,11 +33,13 @@ def gather_mixed(
     progress: float = 0.0,
     seed: int = 0,
     encode: EncodeMixed | None = None,
+    lone: bool = True,
 ) -> Batch:
     """Gather records of several datasets into one batch; rows stand in the order of the parts.
 
     parts    of one kind; where one has a teacher all have, of one width
     encode   (side, dataset numbers [U], input rows [U], instructions or None) -> features; None leaves them out
+    lone     see `gather_batch`
 
     Inputs with equal content, instruction and class are one; `Block.rows` are rows of the inputs of the dataset that
     `encode` is told. Class and group numbers are shifted so that those of two datasets never coincide. A positive that
@@ -64,6 +66,7 @@ def gather_mixed(
                 seed=seed,
                 teacher=part.teacher,
                 encode=note,
+                lone=lone,
             )
         )
         words.append(asked)

@@ -75,8 +75,8 @@ class EpochSampler:
     temperature   T: a dataset's share of an epoch is as weight x size^T, the epoch as long as the sizes together; 1
                   is by size, 0 gives all alike. None: weight x size, as it is
     mixed_share   that share (0..1) of the rows of datasets that agree (`mixes`) is drawn across them
-    batch_tokens  tokens of a global batch, padded: it has as many rows of similar length as they allow (at most a
-                  dataset's own `batch_size`, where it has one); every source needs `tokens`
+    batch_tokens  tokens of a global batch, counted as rows x longest row: it has as many rows of similar length as
+                  they allow (at most a dataset's own `batch_size`, where it has one); every source needs `tokens`
     raises        NotEnoughData: a dataset with fewer than two usable records
                   ValueError: a weight, temperature or share that is no number in its range; nothing to mix
 

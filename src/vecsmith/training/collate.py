@@ -10,16 +10,17 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch.utils.data import DataLoader
 
-from vecsmith.data.batch import gather_batch
+from vecsmith.data.batch import Batch, gather_batch
 from vecsmith.data.columns import RecordColumns
-from vecsmith.data.sampler import Draw, EpochSampler
+from vecsmith.data.mixed import Part, gather_mixed
+from vecsmith.data.sampler import Draw, EpochSampler, Source
 from vecsmith.models.word_pieces import ids_of
 from vecsmith.training.encoding import shard, world
 
 if TYPE_CHECKING:
     from vecsmith.data.dataset import Dataset
 
-__all__ = ["Collator", "EpochLoader", "TrainingSet"]
+__all__ = ["Collator", "EpochLoader", "TrainingSet", "source_of"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class TrainingSet:
     weight           how often its batches come, relative to its size
     distinct_groups  no two rows of a batch from one group
     teacher          float32 [inputs, dt], a teacher's vectors, or None
+    taught           name of the teacher, before its vectors are there
+    batch_size       rows of a global batch; None takes the stage's
+    cap              records of an epoch at most
+    bucketed         rows of a batch have equally many negatives, as stock losses need
+    tokens           int64 [records], what each costs of a token budget, or None
     """
 
     dataset: "Dataset"
@@ -38,6 +44,33 @@ class TrainingSet:
     weight: float = 1.0
     distinct_groups: bool = False
     teacher: np.ndarray | None = None
+    taught: str | None = None
+    batch_size: int | None = None
+    cap: int | None = None
+    bucketed: bool = False
+    tokens: np.ndarray | None = None
+
+    @property
+    def lone(self) -> int:
+        """Classes with one text, which is lent as a negative; stock losses take none."""
+        return 0 if self.bucketed else len(self.columns.lone)
+
+
+def source_of(training_set: TrainingSet) -> Source:
+    """What the sampler needs of a training set."""
+    columns, usable = training_set.columns, training_set.columns.usable
+    grouped = training_set.distinct_groups and columns.groups is not None
+    return Source(
+        rows=usable,
+        groups=columns.groups[usable] if grouped and columns.groups is not None else None,
+        weight=training_set.weight,
+        name=columns.name,
+        batch_size=training_set.batch_size,
+        cap=training_set.cap,
+        buckets=np.diff(columns.negatives.offsets)[usable] if training_set.bucketed else None,
+        tokens=None if training_set.tokens is None else training_set.tokens[usable],
+        mixes=(columns.kind, training_set.in_batch, training_set.taught, training_set.bucketed),
+    )
 
 
 class Collator:
@@ -63,8 +96,12 @@ class Collator:
         self.tokens = [_TokenCache(model[0], cache) for _ in sets] if isinstance(model[0], StaticEmbedding) else None
 
     def __call__(self, draw: Draw) -> dict[str, Any]:
+        batch = self._mixed(draw) if draw.datasets is not None else self._single(draw)
+        return {**batch.to_dict(), "record_rows": draw.rows}
+
+    def _single(self, draw: Draw) -> Batch:
         training_set = self.sets[draw.dataset]
-        batch = gather_batch(
+        return gather_batch(
             training_set.columns,
             draw.rows,
             in_batch=training_set.in_batch,
@@ -72,27 +109,60 @@ class Collator:
             seed=draw.seed,
             teacher=training_set.teacher,
             encode=self._encoder(draw.dataset),
+            lone=not training_set.bucketed,
         )
-        return {**batch.to_dict(), "record_rows": draw.rows}
+
+    def _mixed(self, draw: Draw) -> Batch:
+        assert draw.datasets is not None
+        parts = [
+            Part(self.sets[number].columns, draw.rows[draw.datasets == number], number, self.sets[number].teacher)
+            for number in np.unique(draw.datasets).tolist()
+        ]
+        first = self.sets[draw.dataset]
+        return gather_mixed(
+            parts, in_batch=first.in_batch, seed=draw.seed, encode=self._encode_mixed, lone=not first.bucketed
+        )
 
     def _encoder(self, number: int) -> Callable[[str, np.ndarray, list[str] | None], Mapping[str, Any]]:
         dataset = self.sets[number].dataset
 
         def encode(side: str, rows: np.ndarray, instructions: list[str] | None) -> Mapping[str, Any]:
-            rank, ranks = world()
-            part = shard(len(rows), rank, ranks)
-            if part.start == part.stop:
-                part = slice(0, 1)  # an empty share encodes a stand-in, which is dropped after the gathering
-            prompt = self.prompts.get(side) or ""
-            opening = [word or prompt for word in instructions[part]] if instructions else None
-            if self.tokens and not prompt and not (opening and any(opening)):
+            part = _own_share(len(rows))
+            opening = self._openings(side, instructions, part)
+            if self.tokens and not any(opening):
                 return self.tokens[number].features(rows[part], dataset)
-            texts = dataset.texts(rows[part])
-            if opening and len(set(opening)) > 1:
-                return self.model.preprocess([word + text for word, text in zip(opening, texts, strict=True)])
-            return self.model.preprocess(texts, prompt=(opening[0] if opening else prompt) or None)
+            return self._preprocess(dataset.texts(rows[part]), opening)
 
         return encode
+
+    def _encode_mixed(
+        self, side: str, datasets: np.ndarray, rows: np.ndarray, instructions: list[str] | None
+    ) -> Mapping[str, Any]:
+        part = _own_share(len(rows))
+        owners, inputs = datasets[part], rows[part]
+        texts = np.empty(len(inputs), dtype=object)
+        for number in np.unique(owners).tolist():
+            own = owners == number
+            texts[own] = self.sets[number].dataset.texts(inputs[own])
+        return self._preprocess(texts.tolist(), self._openings(side, instructions, part))
+
+    def _openings(self, side: str, instructions: list[str] | None, part: slice) -> list[str]:
+        """What stands in front of each text of the share: all the same, given once, or one a text."""
+        prompt = self.prompts.get(side) or ""
+        words = [word or prompt for word in instructions[part]] if instructions else [prompt]
+        return words if len(set(words)) > 1 else words[:1]
+
+    def _preprocess(self, texts: list[str], opening: list[str]) -> Mapping[str, Any]:
+        if len(opening) > 1:
+            return self.model.preprocess([word + text for word, text in zip(opening, texts, strict=True)])
+        return self.model.preprocess(texts, prompt=opening[0] or None)
+
+
+def _own_share(count: int) -> slice:
+    """The inputs that this rank encodes; an empty share encodes a stand-in, which is dropped after the gathering."""
+    rank, ranks = world()
+    part = shard(count, rank, ranks)
+    return slice(0, 1) if part.start == part.stop else part
 
 
 class _TokenCache:

@@ -13,6 +13,7 @@ from vecsmith.errors import ContractError, MissingExtra
 from vecsmith.progress import SILENT, Progress
 from vecsmith.training.adapters import add_adapter, merge_adapters
 from vecsmith.training.card import card
+from vecsmith.training.freezing import freeze, frozen_in_stage
 from vecsmith.training.lock import make_lock, write_lock
 from vecsmith.training.recipe import Recipe, StageSpec
 from vecsmith.training.run_folder import RunFolder, barrier, is_first
@@ -55,6 +56,7 @@ def fit(
     """
     _require_training()
     _join_ranks()
+    from vecsmith.training.needs import check_needs
     from vecsmith.training.sets import of_stage, open_sets
 
     output = Path(output)
@@ -62,8 +64,8 @@ def fit(
     if not is_first():
         progress = SILENT
     sets = open_sets(recipe, data, progress)
-    for number in range(len(recipe.stages)):
-        of_stage(recipe, number, sets)  # a stage without data is refused before anything is computed
+    for number in range(len(recipe.stages)):  # what cannot be trained is refused before anything is computed
+        check_needs(recipe, number, of_stage(recipe, number, sets))
     lock_data = {
         each.columns.name: {
             "kind": each.columns.kind,
@@ -72,6 +74,12 @@ def fit(
         }
         for each in sets
     }
+    for each in sets:
+        if each.columns.lone.size:
+            progress.say(
+                f"dataset {each.columns.name}: {len(each.columns.lone):,} classes have one text; it is lent as a "
+                "negative and never a row"
+            )
     if run.check(lock_data, resume=resume, force=force) == "finished":
         progress.say(f"{output} is finished and nothing has changed")
         return output
@@ -104,7 +112,9 @@ def _train_stage(
     progress: Progress,
 ) -> dict[str, Any]:
     """One stage, from its last checkpoint where there is one; returns its facts."""
+    from vecsmith.training.lengths import with_tokens
     from vecsmith.training.objective import StageObjective
+    from vecsmith.training.tally import removed
     from vecsmith.training.trainer import BatchTrainer, last_checkpoint
 
     folder = run.work / f"stage-{number}"
@@ -113,8 +123,10 @@ def _train_stage(
         scale = run.weight_scale(encoder, number)
         arguments.learning_rate *= scale
         arguments.adam_epsilon /= scale  # gradients of cosines shrink as weights grow
+    if stage.sampling.batch_tokens:
+        sets = with_tokens(sets, encoder, recipe.prompts)
     start = time.monotonic()
-    with progress.task(f"training {stage.name}", unit="steps") as task:
+    with frozen_in_stage(recipe, number, encoder), progress.task(f"training {stage.name}", unit="steps") as task:
         trainer = BatchTrainer(
             encoder,
             arguments,
@@ -123,6 +135,7 @@ def _train_stage(
             prompts=dict(recipe.prompts),
             mini_batch_size=stage.cache,
             save_seconds=stage.checkpoint_seconds,
+            sampling=stage.sampling,
             task=task,
         )
         checkpoint = last_checkpoint(folder)
@@ -130,12 +143,17 @@ def _train_stage(
             progress.say(f"going on from {checkpoint.name}")
         with disk_errors(folder):
             result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    datasets = trainer.tally.facts()
+    for name, numbers in datasets.items():
+        if gone := removed(numbers):
+            progress.say(f"{stage.name}, {name}: pairs removed as no negatives: {gone}")
     return {
         "name": stage.name,
         "steps": int(result.global_step),
         "seconds": round(time.monotonic() - start, 2),
         "loss": round(float(result.training_loss), 6),
-        "pairs": int(result.global_step) * trainer.sampler.batch_size * arguments.gradient_accumulation_steps,
+        "pairs": trainer.tally.rows,
+        "datasets": datasets,
     }
 
 
@@ -218,8 +236,7 @@ def _start_model(
             add_adapter(model, recipe.model.peft)
         except (TypeError, ValueError) as error:
             raise recipe.error(f"LoraConfig refuses this: {error}", "model", "peft") from error
-    for number, pattern in enumerate(recipe.model.freeze):
-        _freeze(recipe, model, pattern, number)
+    freeze(recipe, model)
     return model, base
 
 
@@ -231,16 +248,6 @@ def _facts_of(model: "SentenceTransformer") -> dict[str, Any]:
         return {"fingerprint": None}
     licence = contract.record.get("licence")
     return {"fingerprint": contract.fingerprint, **({"licence": licence} if licence else {})}
-
-
-def _freeze(recipe: Recipe, model: "SentenceTransformer", pattern: str, number: int) -> None:
-    """Parameters whose name contains the pattern are not trained."""
-    names = [name for name, _ in model.named_parameters() if pattern in name]
-    if not names:
-        raise recipe.error(f'no parameter has "{pattern}" in its name', "model", "freeze", number)
-    for name, parameter in model.named_parameters():
-        if name in names:
-            parameter.requires_grad_(False)
 
 
 def _write_model(

@@ -20,6 +20,7 @@ from vecsmith.training.yaml_lines import Lines, merge, read_yaml, set_value
 __all__ = ["DataSpec", "ModelSpec", "Recipe", "SamplingSpec", "StageSpec", "load_recipe"]
 
 Kind = Literal["retrieval", "pair", "scored", "class", "plain"]
+Transform = Literal["retrieval", "scored", "class", "triplets"]
 Entry = dict[str, dict[str, Any] | None]
 
 
@@ -36,6 +37,7 @@ class DataSpec(_Strict):
     cap         records that an epoch takes of it at most, others in every epoch
     teacher     a model whose vectors of every text the objective reads as `batch.queries.teacher`
     in_context  examples that are put in front of queries
+    transform   records become this kind: `data.pairs.transform`, with `labels` and `score_range` of `columns`
     """
 
     path: str
@@ -50,6 +52,7 @@ class DataSpec(_Strict):
     cap: int | None = Field(default=None, gt=1)
     teacher: str | None = None
     in_context: dict[str, Any] | None = None
+    transform: Transform | None = None
     limit: int | None = Field(default=None, gt=0)
     columns: dict[str, Any] = {}
 

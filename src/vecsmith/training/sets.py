@@ -1,6 +1,7 @@
 """From the `data` of a recipe, or datasets at hand, to training sets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from vecsmith.data.columns import RecordColumns
 from vecsmith.errors import NotEnoughData
 from vecsmith.progress import SILENT, Progress
 from vecsmith.training.collate import TrainingSet
-from vecsmith.training.recipe import DataSpec, Recipe
+from vecsmith.training.recipe import DataSpec, Entry, Recipe
 
 if TYPE_CHECKING:
     from vecsmith.data.dataset import Dataset
@@ -52,6 +53,7 @@ def of_stage(recipe: Recipe, number: int, sets: list[TrainingSet]) -> list[Train
             )
     chosen = [each for each in sets if each.columns.kind in stage.objective]
     chosen = [each for each in chosen if stage.data is None or each.columns.name in stage.data]
+    chosen = [replace(each, bucketed=_wants_buckets(stage.objective[each.columns.kind])) for each in chosen]
     if not chosen:
         kinds = ", ".join(stage.objective)
         raise recipe.error(
@@ -76,13 +78,34 @@ def _sets(name: str, spec: DataSpec, dataset: "Dataset", trained_kinds: set[str]
     for kind in kinds:
         columns = RecordColumns(dataset, kind=kind)
         columns.name = name if len(kinds) == 1 else f"{name}/{kind}"
-        result.append(TrainingSet(dataset, columns, spec.in_batch, spec.weight, spec.distinct_groups))
+        result.append(
+            TrainingSet(
+                dataset,
+                columns,
+                in_batch=spec.in_batch,
+                weight=spec.weight,
+                distinct_groups=spec.distinct_groups,
+                taught=spec.teacher,
+                batch_size=spec.batch_size,
+                cap=spec.cap,
+            )
+        )
     return result
+
+
+def _wants_buckets(entries: Sequence[Entry]) -> bool:
+    """Whether an objective reads tables without gaps: then rows of a batch have equally many negatives."""
+    if all("stock_loss" not in entry for entry in entries):
+        return False
+    from vecsmith.objectives.stock_loss import wants_buckets
+
+    return bool(wants_buckets(entries))
 
 
 def _open(recipe: Recipe, spec: DataSpec, progress: Progress) -> "Dataset":
     """What `vecsmith.read` reads, a folder of documents, `docstrings:stdlib`, or `distillation_texts`; of the split."""
     from vecsmith.data.formats import find
+    from vecsmith.data.pairs.transform import TRANSFORM_OPTIONS, transformed
     from vecsmith.data.read import read
 
     if spec.path == "distillation_texts":
@@ -99,8 +122,12 @@ def _open(recipe: Recipe, spec: DataSpec, progress: Progress) -> "Dataset":
         # Retrieval sets are of one kind; a kind named here only chooses their records.
         kind = None if found in ("beir", "mteb_retrieval") else spec.kind
         options: dict[str, Any] = {"kind": kind, "format": spec.format}
-        dataset = read(path, **spec.columns, **{name: value for name, value in options.items() if value})
-    return dataset.split(spec.split) if spec.split else dataset
+        columns = {
+            name: value for name, value in spec.columns.items() if not (spec.transform and name in TRANSFORM_OPTIONS)
+        }
+        dataset = read(path, **columns, **{name: value for name, value in options.items() if value})
+    dataset = dataset.split(spec.split) if spec.split else dataset
+    return transformed(dataset, spec.transform, spec.columns) if spec.transform else dataset
 
 
 def _read_source(source: str | Path, spec: DataSpec, progress: Progress) -> "Dataset":

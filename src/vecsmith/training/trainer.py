@@ -1,5 +1,6 @@
 """A SentenceTransformerTrainer that reads our `Batch`, encodes each distinct input once, and stops at a loss of NaN."""
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -19,18 +20,21 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 
 from vecsmith.atomic import write_json
 from vecsmith.data.batch import Batch
-from vecsmith.data.sampler import EpochSampler, Source
+from vecsmith.data.sampler import EpochSampler
 from vecsmith.errors import Damaged, Diverged, NotEnoughData
 from vecsmith.objectives.loss import Loss
 from vecsmith.progress import Task
-from vecsmith.training.collate import Collator, EpochLoader, TrainingSet
+from vecsmith.training.collate import Collator, EpochLoader, TrainingSet, source_of
 from vecsmith.training.encoding import BEFORE_NORMALIZE, EncodedLoss, world
 from vecsmith.training.objective import StageObjective
+from vecsmith.training.recipe import SamplingSpec
+from vecsmith.training.tally import Tally, removed
 
-__all__ = ["BatchTrainer", "last_checkpoint", "load_trained", "own_copies", "source_of", "trained"]
+__all__ = ["BatchTrainer", "last_checkpoint", "load_trained", "own_copies", "trained"]
 
 WEIGHTS = "trainable.safetensors"
 STATE = "objective_state.safetensors"
+TALLY = "tally.json"
 COMPLETE = "complete.json"
 MASKED_IN_A_ROW = 8
 
@@ -45,7 +49,10 @@ class BatchTrainer(SentenceTransformerTrainer):
     prompts          {"query": ..., "document": ...}
     mini_batch_size  None, or the inputs of a chunk for gradient caching
     save_seconds     a checkpoint so often, where `args.save_strategy` is "no"; None for never
+    sampling         temperature, mixed_share, batch_tokens; for the last the sets need `tokens`
     task             progress, advanced a step at a time
+
+    `tally` sums what the objective reports of each batch
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class BatchTrainer(SentenceTransformerTrainer):
         prompts: dict[str, str] | None = None,
         mini_batch_size: int | None = None,
         save_seconds: float | None = None,
+        sampling: SamplingSpec | None = None,
         task: Task | None = None,
     ) -> None:
         self.sets = list(sets)
@@ -65,7 +73,9 @@ class BatchTrainer(SentenceTransformerTrainer):
             [source_of(each) for each in self.sets],
             batch_size=args.train_batch_size * args.world_size,
             seed=args.data_seed if args.data_seed is not None else args.seed,
+            **(sampling or SamplingSpec()).model_dump(),
         )
+        self.tally = Tally()
         self.objective_state: dict[str, Tensor] = {}
         self.masked_in_a_row = 0
         self.masked_words = ""
@@ -114,6 +124,8 @@ class BatchTrainer(SentenceTransformerTrainer):
         value = encoded(batch)
         if not torch.isfinite(value):
             raise self._diverged("loss", value.item(), batch, inputs["record_rows"])
+        named = {self.sets[number].columns.name for number in batch.dataset.unique().tolist()}
+        self.tally.add(named.pop() if len(named) == 1 else "mixed", len(batch), encoded.parts)
         return (value, {}) if return_outputs else value
 
     def _objective(self, objective: StageObjective) -> Any:
@@ -124,7 +136,8 @@ class BatchTrainer(SentenceTransformerTrainer):
                 loss = objective(queries, documents, batch, *layers)
             except NotEnoughData as error:
                 self.masked_in_a_row += 1
-                self.masked_words = f"dataset {self.sets[int(batch.dataset[0])].columns.name}: {error}"
+                names = [self.sets[number].columns.name for number in batch.dataset.unique().tolist()]
+                self.masked_words = f"dataset {' and '.join(names)}: {error}"
                 if self.masked_in_a_row >= min(MASKED_IN_A_ROW, max(self.state.max_steps, 1)):
                     raise NotEnoughData(self.masked_words) from error
                 return Loss((queries.sum() + documents.sum()) * 0.0)
@@ -134,16 +147,26 @@ class BatchTrainer(SentenceTransformerTrainer):
         return guarded
 
     def _diverged(self, what: str, value: float, batch: Batch, record_rows: np.ndarray) -> Diverged:
-        step, columns = self.state.global_step + 1, self.sets[int(batch.dataset[0])].columns
-        rows = columns.rows[record_rows].tolist()
-        shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
+        step, owners = self.state.global_step + 1, batch.dataset.cpu().numpy()
+        names, words, rows = [], [], []
+        for number in np.unique(owners).tolist():
+            columns = self.sets[number].columns
+            own = columns.rows[record_rows[owners == number]].tolist()
+            shown = ", ".join(map(str, own[:8])) + (", ..." if len(own) > 8 else "")
+            names.append(columns.name)
+            words.append(f"dataset {columns.name}, records {shown}")
+            rows += own
         return Diverged(
-            f"step {step}: the {what} is {value} on dataset {columns.name}, records {shown}; the last good checkpoint "
+            f"step {step}: the {what} is {value} on {'; '.join(words)}; the last good checkpoint "
             "is kept. Lower learning_rate, clip with max_grad_norm, or look at these records",
             step=step,
-            dataset=columns.name,
+            dataset=", ".join(names),
             rows=rows,
         )
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """With what the objective reported since the last line: removed pairs summed, the rest as means."""
+        super().log({**logs, **self.tally.since()} if "loss" in logs else logs, *args, **kwargs)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The norm that clipping found, None where nothing clips (another pass over the gradient costs as much)."""
@@ -176,6 +199,7 @@ class BatchTrainer(SentenceTransformerTrainer):
         save_file(own_copies(trained(self.model)), folder / WEIGHTS)
         if self.objective_state:
             save_file(own_copies(self.objective_state), folder / STATE)
+        write_json(folder / TALLY, self.tally.state())
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Marked complete only when all of it is written: a killed run goes on from the one before."""
@@ -187,7 +211,10 @@ class BatchTrainer(SentenceTransformerTrainer):
     def _load_from_checkpoint(self, checkpoint_path: str, model: nn.Module | None = None) -> None:
         load_trained(self.model, Path(checkpoint_path) / WEIGHTS)
         state = os.path.join(checkpoint_path, STATE)
-        self.objective_state.update(load_file(state) if os.path.exists(state) else {})
+        kept = load_file(state, device=str(self.args.device)) if os.path.exists(state) else {}
+        self.objective_state.update(kept)
+        if (tally := Path(checkpoint_path) / TALLY).exists():
+            self.tally.load(json.loads(tally.read_text(encoding="utf-8")))
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -224,13 +251,6 @@ def keep_vectors_before_normalize(model: nn.Module) -> list[Any]:
 
 def own_copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-
-
-def source_of(training_set: TrainingSet) -> Source:
-    """What the sampler needs of a training set."""
-    columns = training_set.columns
-    groups = columns.groups[columns.usable] if training_set.distinct_groups and columns.groups is not None else None
-    return Source(columns.usable, groups, training_set.weight, columns.name)
 
 
 class _Nothing:
@@ -271,4 +291,5 @@ class _Steps(TrainerCallback):
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         loss = (kwargs.get("logs") or {}).get("loss")
         if self.task and loss is not None:
-            self.task.note(f"loss {loss:.3f}")
+            gone = removed(kwargs["logs"])
+            self.task.note(f"loss {loss:.3f}" + (f", removed {gone}" if gone else ""))
