@@ -15,7 +15,7 @@ from vecsmith.objectives.stock_catalogue import Stock, made_loss, stock_of
 
 __all__ = ["stock_loss"]
 
-NEEDS: dict[str, tuple[str, ...]] = {"stock_loss": ()}  # by its name: stock_catalogue.stock_needs
+NEEDS = {"stock_loss": ()}  # by its name: stock_catalogue.stock_needs
 
 SALT = 101  # this draw's own
 

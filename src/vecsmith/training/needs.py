@@ -88,7 +88,7 @@ def _needs(recipe: Recipe, entry: Entry, each: TrainingSet, path: tuple[str | in
     options = given or {}
     if name != "stock_loss":
         return needs_of(name, options)
-    from vecsmith.objectives.stock_loss import check_stock_loss, stock_needs
+    from vecsmith.objectives.stock_catalogue import check_stock_loss, stock_needs
 
     stock = options.get("name", "")
     try:

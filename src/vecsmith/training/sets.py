@@ -97,7 +97,7 @@ def _wants_buckets(entries: Sequence[Entry]) -> bool:
     """Whether an objective reads tables without gaps: then rows of a batch have equally many negatives."""
     if all("stock_loss" not in entry for entry in entries):
         return False
-    from vecsmith.objectives.stock_loss import wants_buckets
+    from vecsmith.objectives.stock_catalogue import wants_buckets
 
     return bool(wants_buckets(entries))
 
