@@ -17,7 +17,10 @@ __all__ = ["command"]
 def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder or a name.")],
     output: Annotated[Path, typer.Option(help="The folder to make.")],
-    to: Annotated[str, typer.Option(help="onnx, openvino or static.")] = "onnx",
+    to: Annotated[
+        str | None,
+        typer.Option(help="onnx, openvino, static, or model: the first layers and components, by default if given."),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Of onnx: float32 or int8.")] = "float32",
     suite: Annotated[
         str | None, typer.Option(help="Measure what int8 or static costs on this suite, for the contract.")
@@ -29,7 +32,10 @@ def command(
     texts: Annotated[
         Path | None, typer.Option(help="Of static: a text a line; their words choose and weigh the vocabulary.")
     ] = None,
-    width: Annotated[int, typer.Option(help="Of static, made from a transformer: components of a vector.")] = 256,
+    layers: Annotated[int | None, typer.Option(help="Of model: keep the first layers.")] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Of model: keep the first components. Of static: components, 256 if not given.")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace an earlier export in the output folder.")] = False,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code of MODEL's folder.")] = False,
     as_json: JSON = False,
@@ -38,12 +44,15 @@ def command(
 
     \b
     vecsmith export all-MiniLM-L6-v2 --output out/onnx
-    vecsmith export out/model --to static --output out/static
+    vecsmith export out/model --layers 2 --width 48 --output out/short
     """
     from vecsmith.errors import ParityFailed, UsageError
 
+    to = to or ("model" if layers is not None or width is not None else "onnx")
     if to not in TARGETS:
         raise UsageError(f'--to is "{to}"; known: {", ".join(TARGETS)}')
+    if (layers is not None and to != "model") or (width is not None and to not in ("model", "static")):
+        raise UsageError(f"--layers and --width cut a model: first without --to {to}, then export what that made")
     if dtype != "float32" and to != "onnx":
         raise UsageError(f"--dtype {dtype} is for --to onnx")
     if suite is not None and to != "static" and dtype != "int8":
@@ -57,7 +66,12 @@ def command(
     }
     try:
         if to == "static":
-            return _static(model, output, texts, width, judge, shared, as_json)
+            return _static(model, output, texts, width or 256, judge, shared, as_json)
+        if to == "model":
+            from vecsmith.models.export.shrink import export_shrunk
+
+            _print_exported(export_shrunk(model, output, layers=layers, width=width, **shared), as_json)
+            return 0
         if to == "openvino":
             from vecsmith.models.export.openvino import export_openvino
 
@@ -73,7 +87,7 @@ def command(
     return 0
 
 
-TARGETS = ("onnx", "openvino", "static")
+TARGETS = ("onnx", "openvino", "static", "model")
 
 
 def _judge(suite: str, tasks: list[str] | None, data_root: Path | None, name: str, progress: "Progress") -> Any:

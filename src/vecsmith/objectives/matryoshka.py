@@ -57,7 +57,8 @@ def matryoshka(
     if len(given) != len(widths):
         raise UsageError(f"matryoshka has {len(widths)} widths and {len(given)} weights; give one weight per width")
     value, parts = queries.new_zeros(()), dict[str, float]()
-    for width, weight in zip(widths, given, strict=True):
+    # The widest first: an objective that keeps a moving average takes it from whole vectors.
+    for width, weight in sorted(zip(widths, given, strict=True), reverse=True):
         loss = objective(queries[:, :width], documents[:, :width], batch)
         value = value + weight * loss.value
         parts.update(_named(loss, "" if width == max(widths) else f"width_{width}/"))
