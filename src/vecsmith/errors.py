@@ -164,9 +164,11 @@ class MissingExtra(VecsmithError):
 
     exit_code = 5
 
-    def __init__(self, extra: str, purpose: str) -> None:
+    def __init__(self, extra: str, purpose: str, *, mend: str | None = None) -> None:
         self.extra = extra
-        super().__init__(f'{purpose} needs the extra "{extra}". Install it with: pip install "vecsmith[{extra}]"')
+        needs = f'{purpose} needs the extra "{extra}"' if mend is None else purpose
+        mend = mend or f'pip install "vecsmith[{extra}]"'
+        super().__init__(f"{needs}. Install it with: {mend}")
 
 
 class LimitExceeded(VecsmithError, ValueError):
