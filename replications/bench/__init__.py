@@ -1,0 +1,1 @@
+"""What the replications share: the text they run on, a small head over frozen vectors, judges, intervals, verdicts."""
