@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from vecsmith.data.batch import Batch, gather_batch
 from vecsmith.data.columns import RecordColumns
+from vecsmith.data.in_context import InContext
 from vecsmith.data.mixed import Part, gather_mixed
 from vecsmith.data.sampler import Draw, EpochSampler, Source
 from vecsmith.models.word_pieces import ids_of
@@ -36,6 +37,7 @@ class TrainingSet:
     cap              records of an epoch at most
     bucketed         rows of a batch have equally many negatives, as stock losses need
     tokens           int64 [records], what each costs of a token budget, or None
+    in_context       how examples are put in front of queries, or None
     """
 
     dataset: "Dataset"
@@ -49,6 +51,7 @@ class TrainingSet:
     cap: int | None = None
     bucketed: bool = False
     tokens: np.ndarray | None = None
+    in_context: InContext | None = None
 
     @property
     def lone(self) -> int:
@@ -69,7 +72,13 @@ def source_of(training_set: TrainingSet) -> Source:
         cap=training_set.cap,
         buckets=np.diff(columns.negatives.offsets)[usable] if training_set.bucketed else None,
         tokens=None if training_set.tokens is None else training_set.tokens[usable],
-        mixes=(columns.kind, training_set.in_batch, training_set.taught, training_set.bucketed),
+        mixes=(
+            columns.kind,
+            training_set.in_batch,
+            training_set.taught,
+            training_set.bucketed,
+            columns.name if training_set.in_context else None,  # examples come from one dataset: never mixed
+        ),
     )
 
 
@@ -94,6 +103,10 @@ class Collator:
     ) -> None:
         self.sets, self.model, self.prompts = sets, model, dict(prompts or {})
         self.tokens = [_TokenCache(model[0], cache) for _ in sets] if isinstance(model[0], StaticEmbedding) else None
+        from vecsmith.training.examples import ExampleTexts
+
+        asked = {number: each.in_context for number, each in enumerate(sets) if each.in_context is not None}
+        self.examples = {number: ExampleTexts(sets[number], options, model) for number, options in asked.items()}
 
     def __call__(self, draw: Draw) -> dict[str, Any]:
         batch = self._mixed(draw) if draw.datasets is not None else self._single(draw)
@@ -108,7 +121,7 @@ class Collator:
             dataset=draw.dataset,
             seed=draw.seed,
             teacher=training_set.teacher,
-            encode=self._encoder(draw.dataset),
+            encode=self._encoder(draw.dataset, draw.seed),
             lone=not training_set.bucketed,
         )
 
@@ -123,11 +136,14 @@ class Collator:
             parts, in_batch=first.in_batch, seed=draw.seed, encode=self._encode_mixed, lone=not first.bucketed
         )
 
-    def _encoder(self, number: int) -> Callable[[str, np.ndarray, list[str] | None], Mapping[str, Any]]:
+    def _encoder(self, number: int, seed: int) -> Callable[[str, np.ndarray, list[str] | None], Mapping[str, Any]]:
         dataset = self.sets[number].dataset
 
         def encode(side: str, rows: np.ndarray, instructions: list[str] | None) -> Mapping[str, Any]:
             part = _own_share(len(rows))
+            if number in self.examples:
+                words = instructions[part] if instructions else None
+                return self._preprocess(self.examples[number].texts(side, rows[part], seed, words), [""])
             opening = self._openings(side, instructions, part)
             if self.tokens and not any(opening):
                 return self.tokens[number].features(rows[part], dataset)

@@ -36,7 +36,8 @@ class DataSpec(_Strict):
     batch_size  rows of a global batch of this set; the stage's where absent. With `batch_tokens` the most rows
     cap         records that an epoch takes of it at most, others in every epoch
     teacher     a model whose vectors of every text the objective reads as `batch.queries.teacher`
-    in_context  examples that are put in front of queries
+    in_context  examples that are put in front of queries: {task: ..., count: 5, ...}, `data.in_context.InContext`;
+                `prompts` stand aside for this set
     transform   records become this kind: `data.pairs.transform`, with `labels` and `score_range` of `columns`
     """
 
@@ -55,6 +56,15 @@ class DataSpec(_Strict):
     transform: Transform | None = None
     limit: int | None = Field(default=None, gt=0)
     columns: dict[str, Any] = {}
+
+    @field_validator("in_context")
+    @classmethod
+    def _examples(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            from vecsmith.data.in_context import InContext
+
+            InContext.of(value)
+        return value
 
 
 class ModelSpec(_Strict):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vecsmith.data.columns import RecordColumns
+from vecsmith.data.in_context import InContext
 from vecsmith.errors import NotEnoughData
 from vecsmith.progress import SILENT, Progress
 from vecsmith.training.collate import TrainingSet
@@ -88,6 +89,7 @@ def _sets(name: str, spec: DataSpec, dataset: "Dataset", trained_kinds: set[str]
                 taught=spec.teacher,
                 batch_size=spec.batch_size,
                 cap=spec.cap,
+                in_context=InContext.of(spec.in_context) if spec.in_context else None,
             )
         )
     return result
