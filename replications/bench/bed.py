@@ -100,7 +100,7 @@ class Bed:
 
 
 def open_bed(work: Path, *, most: int | None = None, vectors: bool = True, progress: Progress = SILENT) -> Bed:
-    """Read the bed and its frozen vectors; both are kept in `work`, so that packages are parsed and the model runs once.
+    """Read the bed and its frozen vectors; both are kept in `work`: packages are parsed and the model runs once.
 
     most      only so many of each side, for a quick try
     vectors   False leaves them out, where only texts are needed

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-
 __all__ = ["class_gap", "list_ndcg", "list_order", "nearest_class", "rank_of_own", "reciprocal_rank", "spearman"]
 
 Float = NDArray[np.float32]

@@ -2,8 +2,9 @@
 
     python -m replications.bench.make_bed
 
-Of each package at most 1,000 docstrings, none of whose three texts stands in the list already, in the order of a hash of
-their ids; 5,500 of them train, 2,530 test. The standard library is left out: its version differs from machine to machine.
+Of each package at most 1,000 docstrings, none of whose three texts stands in the list already, in the order of their
+ids, which are hashes; 5,500 of them train, 2,530 test. The standard library is left out: its version differs from
+machine to machine.
 """
 
 import importlib.metadata
