@@ -66,8 +66,7 @@ def rewards(data: Path, folder: Path, *, questions: int = QUESTIONS) -> dict[str
             rewards=found,
             labels=np.array([labels for _, _, labels in lists], dtype=np.float32),
         )
-    report = {**looks(found), "pairs_scored_now": scorer.counted.pairs, "keys_cut": scorer.counted.keys_cut}
-    report["cpu_seconds"] = round(time.process_time() - started, 1)
+    report = {**looks(found), "keys_cut": scorer.cut, "cpu_seconds": round(time.process_time() - started, 1)}
     write_json(folder / "report.json", report)
     return report
 

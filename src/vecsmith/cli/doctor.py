@@ -21,6 +21,9 @@ def command(
     path: Annotated[
         str | None, typer.Argument(metavar="[PATH]", help="A model, an index or a forge output; none: this machine.")
     ] = None,
+    install: Annotated[
+        str | None, typer.Option(help="Install what no extra brings: smol, a small language model.")
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Say what is wrong here and the command that mends it; exit code 0 where nothing is, 4 otherwise.
@@ -29,7 +32,7 @@ def command(
     vecsmith doctor
     vecsmith doctor demo-output/index
     """
-    findings = list(_findings(path))
+    findings = list(_findings(path) if install is None else _installed(install, path))
     bad = [finding for finding in findings if finding.state == "problem"]
     if as_json:
         print(json.dumps({"ok": not bad, "findings": list(map(asdict, findings))}, indent=2, ensure_ascii=False))
@@ -39,6 +42,15 @@ def command(
         print(f"\n{_count(len(bad), 'problem')}, {_count(notes, 'note')}, {len(findings)} checks")
     if bad:
         raise typer.Exit(4)
+
+
+def _installed(name: str, path: str | None) -> Iterable[Finding]:
+    from vecsmith.cli.doctor_install import install
+    from vecsmith.errors import UsageError
+
+    if path is not None:
+        raise UsageError(f"--install installs {name}, and looks at no {path}; call the two one after the other")
+    return install(name)
 
 
 def _findings(path: str | None) -> Iterable[Finding]:

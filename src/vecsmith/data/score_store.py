@@ -152,7 +152,8 @@ def _described(folder: Path) -> dict[str, Any]:
 def _check_scorer(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     differ = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
     if differ:
-        words = "; ".join(f"{name} {_short(found.get(name))}, now {_short(wanted.get(name))}" for name in differ)
+        words = "; ".join(f"{name} {_short(found.get(name))}, now {_short(wanted.get(name))}" for name in differ[:4])
+        words += f"; and {len(differ) - 4} more" if len(differ) > 4 else ""
         raise ContractError(
             f"{folder} holds {found.get('kind', 'scores')} scores of {found.get('name', 'another scorer')}: {words}. "
             "Scores of two scorers are never mixed; give another folder, or the scorer that made these"

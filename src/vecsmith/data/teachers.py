@@ -22,7 +22,18 @@ from vecsmith.progress import SILENT, Progress
 if TYPE_CHECKING:
     from vecsmith.data.dataset import Dataset
 
-__all__ = ["HOW", "ScoreStore", "Scorer", "fill_scores", "normalise_lists", "score_pairs", "teach", "with_scores"]
+__all__ = [
+    "HOW",
+    "ScoreStore",
+    "Scorer",
+    "check_how",
+    "fill_scores",
+    "normalise_lists",
+    "rank_reward",
+    "score_pairs",
+    "teach",
+    "with_scores",
+]
 
 HOW = ("none", "minmax", "standard", "softmax", "rank")
 CHUNK = 256  # pairs per call of the scorer: enough to put like lengths together
@@ -48,7 +59,7 @@ def teach(
     raises    UsageError: unknown `how`; ContractError: the folder holds another scorer's; Damaged: a score that is
               NaN or infinite, with its pair; Locked
     """
-    _known(how)
+    check_how(how)
     store = ScoreStore(folder, scorer.description)
     fill_scores(dataset, store, scorer, progress=progress)
     return with_scores(dataset, store, given=getattr(scorer, "given", None), how=how)
@@ -60,8 +71,11 @@ def fill_scores(
     """Score every distinct (query, candidate) of the records that the store lacks; returns how many were computed.
 
     The texts are those of `inputs`; instructions of records are not put before them.
+    raises    NotEnoughData: no record has a candidate; Damaged: a score that is NaN or infinite; Locked
     """
     total = int(sum(len(rows) for rows in _candidate_lists(dataset)))
+    if not total:
+        raise NotEnoughData(f"no record of {dataset.name} has a positive or a negative, so there is nothing to score")
     with store.writing(), progress.task(f"scoring {dataset.name}", total=total, unit="pairs") as task:
         return _fill(store, scorer, _dataset_pairs(dataset, store, scorer), chunk, task.advance)
 
@@ -91,7 +105,7 @@ def with_scores(
     how       see `normalise_lists`
     raises    NotEnoughData: a pair that the store lacks, with its record counted from 1
     """
-    _known(how)
+    check_how(how)
     digests, giving = dataset.inputs["content"], _digest_of(given)
     queries, lists = dataset.records["query"].to_numpy(), list(_candidate_lists(dataset))
     flat: list[float] = []
@@ -130,7 +144,7 @@ def normalise_lists(scores: np.ndarray, how: str = "none", *, temperature: float
     >>> normalise_lists(np.array([[1.0, 3.0, np.nan], [2.0, 2.0, 6.0]]), "minmax").tolist()
     [[0.0, 1.0, nan], [0.0, 0.0, 1.0]]
     """
-    _known(how)
+    check_how(how)
     if not temperature > 0:
         raise UsageError(f"temperature is {temperature}; a softmax needs one above 0")
     lists = np.asarray(scores, dtype=np.float64)
@@ -263,7 +277,8 @@ def _pair_words(query: str, document: str) -> str:
     return f'query "{query[:60]}" and document "{document[:60]}"'
 
 
-def _known(how: str) -> None:
+def check_how(how: str) -> None:
+    """UsageError: `how` names no way to normalise lists."""
     if how not in HOW:
         raise UsageError(f'"{how}" is no way to normalise lists; known: {", ".join(HOW)}')
 

@@ -1,7 +1,6 @@
 """A cross-encoder as a scorer: it reads query and document together and gives one number."""
 
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,8 @@ __all__ = ["CrossEncoderScorer"]
 TOKEN_BUDGET, WASTE_LIMIT = 4_096, 0.2
 
 
-@dataclass(frozen=True)
-class Counted:
-    """What a scorer did: pairs read, and how many of them were longer than the model reads."""
-
-    pairs: int = 0
-    truncated: int = 0
-
-
 class CrossEncoderScorer:
-    """Scores pairs by a cross-encoder of one output, as raw logits; `counted` says how many pairs were cut.
+    """Scores pairs by a cross-encoder of one output, as raw logits; `cut` counts pairs longer than it reads.
 
     Logits, not probabilities: a sigmoid presses the best candidates together, and lists are normalised later anyway.
     Pairs of like length share a batch; a pair's score does not hang on its company beyond rounding.
@@ -43,7 +34,7 @@ class CrossEncoderScorer:
         """
         if token_budget < 1:
             raise UsageError(f"token_budget is {token_budget}; a batch needs 1 or more")
-        self.folder, self.token_budget, self.counted = Path(folder).expanduser(), token_budget, Counted()
+        self.folder, self.token_budget, self.cut = Path(folder).expanduser(), token_budget, 0
         if not (self.folder / "config.json").is_file():
             raise UsageError(f"{self.folder} is no folder of a cross-encoder: it has no config.json")
         self.fingerprint = folder_fingerprint(self.folder)
@@ -65,11 +56,7 @@ class CrossEncoderScorer:
         from torch.nn import Identity
 
         lengths, is_cut = self._lengths(pairs)
-        self.counted = replace(
-            self.counted,
-            pairs=self.counted.pairs + len(pairs),
-            truncated=self.counted.truncated + int(is_cut.sum()),
-        )
+        self.cut += int(is_cut.sum())
         scores = np.empty(len(pairs), dtype=np.float64)
         for rows in plan_batches(lengths, token_budget=self.token_budget, waste_limit=WASTE_LIMIT):
             batch = [pairs[row] for row in rows.tolist()]

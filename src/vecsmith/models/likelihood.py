@@ -7,7 +7,7 @@ r(key) = mean of log p(token) over the tokens of the answer only, in the sequenc
 import inspect
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,17 +148,8 @@ def load_template(name_or_text: str) -> str:
     return text
 
 
-@dataclass
-class Counted:
-    """What a scorer did: pairs read, keys cut, tokens given to the model (padding not counted)."""
-
-    pairs: int = 0
-    keys_cut: int = 0
-    tokens: int = 0
-
-
 class LikelihoodScorer:
-    """Scores (query, key) by the mean log likelihood of the query's answer; `counted` says what was cut.
+    """Scores (query, key) by the mean log likelihood of the query's answer; `cut` counts keys that were cut.
 
     Sequences of like length share a batch, filled up on the left, each with its own positions and mask: alone or in
     company, a pair gets the same score within 1e-4.
@@ -187,7 +178,7 @@ class LikelihoodScorer:
             raise UsageError(f"key_tokens {key_tokens}, context {context}, token_budget {token_budget}: too small")
         self.model, self.answers, self.before = model, answers, load_template(template)
         self.key_tokens, self.context = key_tokens, min(context, model.context)
-        self.token_budget, self.counted = token_budget, Counted()
+        self.token_budget, self.cut = token_budget, 0
         self._keeps = "logits_to_keep" in inspect.signature(model.model.forward).parameters
 
     @property
@@ -215,12 +206,7 @@ class LikelihoodScorer:
         limits = {"key_tokens": self.key_tokens, "context": self.context}
         readings = [read_candidate(tokenizer, before, key, query, self.given(query), **limits) for query, key in pairs]
         lengths = np.array([len(reading.ids) for reading in readings], dtype=np.int64)
-        self.counted = replace(
-            self.counted,
-            pairs=self.counted.pairs + len(pairs),
-            keys_cut=self.counted.keys_cut + sum(reading.key_was_cut for reading in readings),
-            tokens=self.counted.tokens + int(lengths.sum()),
-        )
+        self.cut += sum(reading.key_was_cut for reading in readings)
         scores = np.empty(len(pairs), dtype=np.float64)
         for rows in plan_batches(lengths, token_budget=self.token_budget, waste_limit=WASTE_LIMIT):
             scores[rows] = self._batch([readings[row] for row in rows.tolist()])

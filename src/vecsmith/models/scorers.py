@@ -78,12 +78,14 @@ def open_scorer(
 class EmbedderScorer:
     """Scores pairs by the cosine of their vectors; each distinct text of a side is encoded once and held.
 
+    `cut` counts texts longer than the model reads.
+
     Queries take the model's query prompt, documents its document prompt. Memory: 4 bytes x width per distinct text.
     """
 
     def __init__(self, model: "Model", *, name: str) -> None:
         self.model, self.name = model, name
-        self.truncated = 0
+        self.cut = 0
         self._vectors: dict[str, dict[str, np.ndarray]] = {"query": {}, "document": {}}
 
     @property
@@ -110,7 +112,7 @@ class EmbedderScorer:
         new = list(dict.fromkeys(text for text in texts if text not in held))
         if new:
             found = encode_counted(self.model, new, prompt=role, on_truncation="cut")
-            self.truncated += found.counts.truncated
+            self.cut += found.counts.truncated
             lengths = np.linalg.norm(found.vectors, axis=1, keepdims=True)
             if not lengths.all():
                 text = new[int((lengths == 0).argmax())]
