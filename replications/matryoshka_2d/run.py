@@ -31,8 +31,6 @@ ARMS = {
     "plain": "[]",
     "matryoshka": f"[{{matryoshka: {{widths: {list(WIDTHS)}}}}}]",
     "matryoshka_2d": "[{matryoshka_2d: {}}]",
-    # The divergence as sentence-transformers takes it, of unit vectors, is nearly 0: the same as leaving it out.
-    "without_divergence": "[{matryoshka_2d: {kl: 0.0}}]",
 }
 
 
@@ -40,14 +38,15 @@ def replicate(job: "Job") -> "Outcome":
     """All arms and seeds; each is kept as soon as it is finished."""
     from replications.bench.job import Outcome
 
-    bed = open_bed(job.work, progress=job.progress)
+    bed = open_bed(job.work, vectors=False, progress=job.progress)
     results = {
         arm: [
             job.arm(arm, seed, lambda arm=arm, seed=seed: trained_and_judged(bed, arm, seed, job)) for seed in job.seeds
         ]
         for arm in ARMS
     }
-    return Outcome(results=results)
+    inert = [float(np.mean(each["divergence_after"] / each["divergence_before"])) for each in results["plain"]]
+    return Outcome(results=results, values={"divergence_left": inert}, bed=bed.describe())
 
 
 def trained_and_judged(bed: "Bed", arm: str, seed: int, job: "Job") -> dict[str, Any]:
@@ -60,7 +59,24 @@ def trained_and_judged(bed: "Bed", arm: str, seed: int, job: "Job") -> dict[str,
     words, summaries = bed.words[bed.test][:JUDGED], bed.summary[bed.test][:JUDGED]
     grid = layer_grid(start.eval(), lambda encode: reciprocal_ranks(encode(words), encode(summaries)), widths=WIDTHS)
     shutil.rmtree(folder)
-    return {f"L{layer}@{width}": grid.found[layer, width] for layer, width in grid.found}
+    return {
+        **{f"L{layer}@{width}": grid.found[layer, width] for layer, width in grid.found},
+        **dict(zip(("divergence_before", "divergence_after"), divergences(start, summaries), strict=True)),
+    }
+
+
+def divergences(model: "SentenceTransformer", texts: list[str]) -> tuple[float, float]:
+    """The divergence of layer 2 from the last at temperature 1, of vectors before and after the Normalize module."""
+    from sentence_transformers import SentenceTransformer
+    from torch.nn.functional import normalize
+
+    from vecsmith.models.layers import layer_vectors
+    from vecsmith.objectives.matryoshka import feature_divergence
+
+    last, shallow = layer_vectors(SentenceTransformer(modules=list(model)[:2], device="cpu"), texts, [DEPTH, 2])
+    before = feature_divergence(last, shallow, 1.0)
+    after = feature_divergence(normalize(last, dim=1), normalize(shallow, dim=1), 1.0)
+    return float(before), float(after)
 
 
 def start_model(folder: Path, seed: int) -> "SentenceTransformer":
