@@ -1,4 +1,4 @@
-"""Stages with the taught objectives run from a recipe to a model, whole and with cached gradients, or say what lacks."""
+"""Stages with the taught objectives run from recipe to model, whole and with cached gradients, or say what lacks."""
 
 import json
 
