@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "parity": "Does another program give this model's vectors, and why not.",
     "export": "Write a model for onnxruntime, OpenVINO or without a transformer.",
     "doctor": "Say what is wrong here and the command that mends it.",
+    "replicate": "Run a published method's replication, in a checkout.",
     "methods": "List the methods and how far each is.",
 }
 
