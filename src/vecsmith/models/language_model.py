@@ -44,7 +44,7 @@ def load_language_model(
     dtype          how it computes: "float32" or "bfloat16"
     device         "cpu", "cuda", ...; by default where torch puts tensors
     raises         MissingExtra: smol is not installed; UsageError: unknown dtype, no such folder; ContractError: the
-                   folder has no safetensors or no fast tokenizer, or is no causal language model
+                   folder has no safetensors or no fast tokenizer, or is no language model, or one that looks ahead
     """
     if dtype not in DTYPES:
         raise UsageError(f'dtype is "{dtype}"; a language model computes in {" or ".join(DTYPES)}')
@@ -82,5 +82,17 @@ def _opened(folder: Path, name: str, dtype: str, device: str | None) -> Language
     model.eval()
     if device is not None:
         model.to(torch.device(device))  # type: ignore[arg-type]
+    _refuse_foresight(model, folder)
     context = int(getattr(model.config, "max_position_embeddings", 0) or 2**31)
     return LanguageModel(model, tokenizer, name, folder_fingerprint(folder), context)
+
+
+def _refuse_foresight(model: Any, folder: Path) -> None:
+    """A model whose earlier words change with a later one, as an encoder's do, gives no likelihood."""
+    import torch
+
+    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]], device=model.device) % model.config.vocab_size
+    with torch.inference_mode():
+        logits = model(input_ids=ids).logits[:, :3].float()
+    if not torch.allclose(logits[0], logits[1], atol=1e-3):
+        raise ContractError(f"{folder} looks ahead: its words hang on later ones, so it is no causal language model")
