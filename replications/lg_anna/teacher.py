@@ -31,7 +31,7 @@ from vecsmith.data.inputs import content_key
 
 GRADES = {"entailment": 1.0, "neutral": 0.5, "contradiction": 0.0}
 MODEL, REPORT, CHECKPOINTS = "model", "report.json", "checkpoints"
-TOKENS, BATCH, STEPS, SEED = 64, 32, 300, 7
+TOKENS, BATCH, STEPS, RATE, SEED = 64, 32, 300, 5e-5, 7
 
 Pair = tuple[str, str, float]
 
@@ -42,8 +42,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with nli_snli, stsb and quora_pairs")
     parser.add_argument("--work", type=Path, required=True, help="folder of the result; not in the checkout")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--rate", type=float, default=RATE, help="highest learning rate")
     given = parser.parse_args()
-    train(given.data, given.work, steps=given.steps)
+    train(given.data, given.work, steps=given.steps, rate=given.rate)
     print(json.dumps(judge(given.data, given.work)))
 
 
@@ -54,7 +55,7 @@ def scores(pairs: list[tuple[str, str]], *, work: Path) -> np.ndarray:
     return CrossEncoderScorer(work / "lg_anna_teacher" / MODEL)(pairs)
 
 
-def train(data: Path, work: Path, *, steps: int = STEPS) -> Path:
+def train(data: Path, work: Path, *, steps: int = STEPS, rate: float = RATE) -> Path:
     """The folder of the trained cross-encoder; what is finished is not done again."""
     folder = work / "lg_anna_teacher"
     if (folder / MODEL).is_dir():
@@ -73,7 +74,7 @@ def train(data: Path, work: Path, *, steps: int = STEPS) -> Path:
         output_dir=str(folder / CHECKPOINTS),
         max_steps=steps,
         per_device_train_batch_size=BATCH,
-        learning_rate=5e-5,
+        learning_rate=rate,
         warmup_steps=steps // 10,
         weight_decay=0.01,
         save_steps=25,
