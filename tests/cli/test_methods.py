@@ -9,6 +9,8 @@ import pytest
 from vecsmith.cli.main import run
 from vecsmith.cli.methods import methods
 
+FIELDS = ["row", "key", "paper", "state", "verdict", "figure", "low", "high", "seeds", "date", "command"]
+
 
 def test_there_are_31_rows_in_order_each_with_its_facts():
     found = methods()
@@ -18,14 +20,15 @@ def test_there_are_31_rows_in_order_each_with_its_facts():
         assert method.paper
         assert method.claim
         assert method.home
-        assert method.run.startswith("vecsmith ")
+        assert method.command.startswith("vecsmith ")
         assert method.state in ("planned", "built", "replicated")
         assert bool(method.missing) == (method.state != "replicated")
 
 
 def test_both_forms_print_every_key(capsys):
     assert run(["methods", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["methods"]
+    rows = json.loads(capsys.readouterr().out)
+    assert [list(row) for row in rows] == [FIELDS] * 31
     assert run(["methods"]) == 0
     text = capsys.readouterr().out
     assert all(row["key"] in text for row in rows)
@@ -65,25 +68,47 @@ def test_a_command_counts_only_where_it_exists(package):
     for command, state in (("vecsmith methods", "built"), ("vecsmith nothing", "planned")):
         (package / "methods.toml").write_text(text.replace('recipe = "x"', f'command = "{command}"'))
         (method,) = methods(package)
-        assert (method.state, method.run) == (state, command)
+        assert (method.state, method.command) == (state, command)
+
+
+GOOD = {
+    "verdict": "contradicted",
+    "seeds": [1, 2, 3],
+    "figure": -0.01,
+    "low": -0.02,
+    "high": -0.005,
+    "date": "2026-01-31",
+}
 
 
 @pytest.mark.parametrize(
-    ("evidence", "state", "words"),
+    ("change", "state", "words"),
     [
-        ({"verdict": "contradicted", "seeds": [1, 2, 3], "interval": [-0.01, 0.02]}, "replicated", ""),
-        ({"verdict": "great", "seeds": [1, 2, 3], "interval": [0, 1]}, "built", "its verdict is none of"),
-        ({"verdict": "shown", "seeds": [1, 1, 2], "interval": [0, 1]}, "built", "fewer than 3 seeds"),
-        ({"verdict": "shown", "seeds": [1, 2, 3]}, "built", "no interval"),
-        ([], "built", "is no object"),
+        ({}, "replicated", ""),
+        ({"verdict": "great"}, "built", "its verdict is none of"),
+        ({"seeds": [1, 1, 2]}, "built", "fewer than 3 seeds"),
+        ({"low": None}, "built", "no difference with its interval"),
+        ({"figure": float("nan")}, "built", "no difference with its interval"),
+        ({"date": None}, "built", "no date"),
+        ({"bed": {"other": True}}, "built", "another bed"),
+        (None, "built", "is no object"),
     ],
 )
-def test_a_method_is_replicated_by_evidence_with_a_verdict_seeds_and_an_interval(package, evidence, state, words):
+def test_a_method_is_replicated_by_evidence_with_a_verdict_seeds_an_interval_and_a_day(package, change, state, words):
+    evidence = [] if change is None else {**GOOD, **change}
     (package / "evidence" / "x.json").write_text(json.dumps(evidence))
     (method,) = methods(package)
     assert method.state == state
     assert words in " ".join(method.missing)
-    assert method.verdict == (evidence["verdict"] if state == "replicated" else "")
+    shown = {name: method.fields[name] for name in ("verdict", "figure", "low", "high", "seeds", "date")}
+    assert shown == ({**GOOD, "seeds": 3} if state == "replicated" else dict.fromkeys(shown))
+
+
+def test_every_committed_result_has_what_the_table_shows():
+    for method in methods():
+        if method.verdict is not None:
+            assert method.low <= method.figure <= method.high
+            assert method.seeds >= 3
 
 
 def test_evidence_that_is_not_json_does_not_count(package):

@@ -2,10 +2,14 @@
 
 import ast
 import json
+import math
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module, resources
 from importlib.resources.abc import Traversable
+from typing import Annotated
+
+import typer
 
 from vecsmith.cli.options import JSON
 
@@ -13,6 +17,8 @@ __all__ = ["Method", "command", "methods"]
 
 VERDICTS = ("shown", "not shown at this scale", "contradicted")
 LEAST_SEEDS = 3
+REPLICATED = "replicated"
+PRINTED = ("row", "key", "paper", "state", "verdict", "figure", "low", "high", "seeds", "date", "command")
 
 
 @dataclass(frozen=True)
@@ -20,23 +26,39 @@ class Method:
     """One row of `methods.toml` with its derived state.
 
     state     "planned" < "built" (every home imports, the recipe or command exists) < "replicated" (built, and the
-              evidence names a verdict, at least three seeds and an interval)
+              evidence names a verdict, at least three seeds, an interval and a day, and is of the bed of the list)
     missing   what keeps it from the next state, in words
-    verdict   of its evidence; empty without one
+    verdict, figure, low, high, seeds, date
+              of its evidence: what was shown, the difference to the baseline and its interval, how many seeds, which
+              day; None while it is not replicated
+    command   what a user runs
     """
 
     row: int
     key: str
     paper: str
     home: tuple[str, ...]
-    run: str
     claim: str
     state: str
     missing: tuple[str, ...]
-    verdict: str
+    command: str
+    verdict: str | None = None
+    figure: float | None = None
+    low: float | None = None
+    high: float | None = None
+    seeds: int | None = None
+    date: str | None = None
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What `--json` prints of it."""
+        return {name: getattr(self, name) for name in PRINTED}
 
 
-def command(as_json: JSON = False) -> None:
+def command(
+    as_json: JSON = False,
+    missing: Annotated[bool, typer.Option(help="What keeps each from its next state, in words.")] = False,
+) -> None:
     """List the 31 published methods and how far each is: planned, built or replicated.
 
     \b
@@ -45,15 +67,18 @@ def command(as_json: JSON = False) -> None:
     """
     found = methods()
     if as_json:
-        print(json.dumps({"methods": [asdict(method) for method in found]}, indent=2, ensure_ascii=False))
+        rows = [{**method.fields, **({"missing": method.missing} if missing else {})} for method in found]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    print(f"{'row':>3}  {'key':<18}  {'state':<10}  paper")
+    print(f"{'row':>3}  {'key':<18} {'state or verdict':<23} {'difference and interval':<24}")
     for method in found:
-        paper = method.paper if len(method.paper) <= 41 else method.paper[:38] + "..."
-        print(f"{method.row:>3}  {method.key:<18}  {method.verdict or method.state:<10}  {paper}")
+        figure = "" if method.figure is None else f"{method.figure:+.3f} [{method.low:+.3f}, {method.high:+.3f}]"
+        print(f"{method.row:>3}  {method.key:<18} {method.verdict or method.state:<23} {figure}".rstrip())
+        for words in method.missing if missing else ():
+            print(f"     {words}")
     counts = {state: sum(method.state == state for method in found) for state in ("replicated", "built", "planned")}
     print("\n" + ", ".join(f"{count} {state}" for state, count in counts.items()))
-    print("What each still needs: vecsmith methods --json")
+    print("Papers and commands: vecsmith methods --json; what each still needs: --missing")
 
 
 def methods(package: Traversable | None = None) -> list[Method]:
@@ -72,17 +97,21 @@ def _method(row: dict[str, object], root: Traversable) -> Method:
     missing = [words for home in homes if (words := _missing_home(home, root))]
     missing += [words] if (words := _missing_recipe(recipe, root) if recipe else _missing_command(run)) else []
     evidence, lacking = _evidence(str(row["key"]), root)
-    state = "planned" if missing else "built" if lacking else "replicated"
+    state = "planned" if missing else "built" if lacking else REPLICATED
+    shown = (
+        {name: evidence[name] for name in ("verdict", "figure", "low", "high", "date")} if state == REPLICATED else {}
+    )
     return Method(
         row=int(row["row"]),  # type: ignore[call-overload]
         key=str(row["key"]),
         paper=str(row["paper"]),
         home=homes,
-        run=run or f"vecsmith train {recipe}",
         claim=str(row["claim"]),
         state=state,
         missing=tuple(dict.fromkeys(missing or lacking)),
-        verdict=str(evidence.get("verdict", "")) if state == "replicated" else "",
+        command=run or f"vecsmith train {recipe}",
+        seeds=len(set(map(str, evidence["seeds"]))) if state == REPLICATED else None,  # type: ignore[call-overload]
+        **shown,  # type: ignore[arg-type]
     )
 
 
@@ -148,6 +177,11 @@ def _evidence(key: str, root: Traversable) -> tuple[dict[str, object], list[str]
     seeds = found.get("seeds")
     if not isinstance(seeds, list) or len(set(map(str, seeds))) < LEAST_SEEDS:
         lacking.append(f"fewer than {LEAST_SEEDS} seeds")
-    if not found.get("interval"):
-        lacking.append("no interval")
+    numbers = [found.get(name) for name in ("figure", "low", "high")]
+    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+        lacking.append("no difference with its interval (figure, low, high)")
+    if not isinstance(found.get("date"), str):
+        lacking.append("no date")
+    if isinstance(bed := found.get("bed"), dict) and bed.get("other"):
+        lacking.append("it was measured on another bed")
     return found, lacking
