@@ -47,7 +47,7 @@ class CrossEncoderScorer:
             "kind": "cross-encoder",
             "name": self.folder.name,
             "fingerprint": self.fingerprint,
-            "max_length": self.model.max_length,
+            "max_tokens": self.model.max_seq_length,
             "output": "logit",
         }
 
@@ -73,7 +73,7 @@ class CrossEncoderScorer:
         tokenizer = self.model.tokenizer
         read = tokenizer(list(left), list(right), truncation=False, verbose=False)["input_ids"]
         lengths = np.array([len(ids) for ids in read], dtype=np.int64)
-        limit = int(self.model.max_length or 2**62)
+        limit = int(self.model.max_seq_length or 2**62)
         return np.minimum(lengths, limit), lengths > limit
 
 
