@@ -49,7 +49,7 @@ class Phase:
     datasets     records whose texts are of the bed
     vectors      float32 [inputs, d] of each
     objective    {kind: [{name: options}]}, as a recipe has it
-    shares       how often a batch comes of each dataset, relative to its size
+    shares       of the batches, how large a part comes of each dataset; None by size
     mixed_share  share of the rows drawn across datasets that are alike
     """
 
@@ -93,9 +93,15 @@ def apply_head(head: Head, vectors: Float) -> Float:
 def _train(phase: Phase, head: Head, seed: int, on_step: Step | None) -> None:
     columns = [RecordColumns(dataset) for dataset in phase.datasets]
     held = [torch.from_numpy(vectors) for vectors in phase.vectors]
-    shares = phase.shares or [1.0] * len(columns)
+    sizes = [len(each.usable) for each in columns]
+    shares = phase.shares or [size / sum(sizes) for size in sizes]
     sources = [
-        Source(each.usable, weight=share, name=each.name, mixes=each.kind if phase.mixed_share else None)
+        Source(
+            each.usable,
+            weight=share * sum(sizes) / len(each.usable),
+            name=each.name,
+            mixes=each.kind if phase.mixed_share else None,
+        )
         for each, share in zip(columns, shares, strict=True)
     ]
     sampler = EpochSampler(sources, batch_size=phase.rows, seed=seed, mixed_share=phase.mixed_share)
