@@ -130,6 +130,34 @@ def test_views_are_seen_before_the_normalize_module_as_the_whole_model_is(deep_m
     assert ((norms[0] - 1).abs() > 0.05).all(dim=1).tolist() == [True, True]
 
 
+def test_gradient_checkpointing_of_either_kind_gives_the_same_gradient(deep_model, dataset):
+    objective = StageObjective({"retrieval": [{"info_nce": None}]}, TWO_D)
+    batch, deep_model = a_batch(deep_model, dataset), deep_model.double()
+    plain = gradients(deep_model, batch, objective)
+    inner = deep_model[0].model.train()  # layers are run again in training mode only
+    for module in inner.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "dropout_prob"):
+            module.dropout_prob = 0.0
+    for reentrant in (False, True):
+        inner.gradient_checkpointing_enable({"use_reentrant": reentrant})
+        inner.enable_input_require_grads()
+        assert_equal(plain, gradients(deep_model, batch, objective), 1e-8)
+
+
+def test_adapters_in_the_layers_are_trained_through_every_view(transformer_folder, dataset):
+    from vecsmith.training.adapters import add_adapter
+
+    model = deepened(SentenceTransformer(str(transformer_folder), device="cpu").eval())
+    add_adapter(model, {"r": 2, "target_modules": ["query"]})
+    objective = StageObjective({"retrieval": [{"info_nce": None}]}, ESPRESSO)
+    _, found = gradients(model, a_batch(model, dataset), objective)
+    trained = [name for name in found if "lora_B" in name]
+    assert len(trained) == 4
+    assert all(found[name].any() for name in trained)
+
+
 def test_no_hook_is_left_on_the_model_after_a_step(deep_model, dataset):
     gradients(deep_model, a_batch(deep_model, dataset), StageObjective({"retrieval": [{"info_nce": None}]}, TWO_D))
     assert not any(module._forward_hooks for module in deep_model.modules())

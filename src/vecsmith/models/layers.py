@@ -75,9 +75,9 @@ def layer_views(model: SentenceTransformer, layers: Sequence[int], read: Read) -
 
     layers   each 1..N-1 of `layer_stack(model)`; none changes nothing
     read     what takes a vector out of the features that all modules have seen
-    Works on padded and on packed rows, under autograd, and where a wrapper such as DDP calls the model. The parts after
-    the transformer run once per view, on features of their own.
-    raises   UsageError: a layer that is none, or, in the forward pass, gradient checkpointing that cuts gradients
+    Works on padded and on packed rows, under autograd, with gradient checkpointing, and where a wrapper such as DDP
+    calls the model. The parts after the transformer run once per view, on features of their own.
+    raises   UsageError: a layer that is none
     """
     stack, states, opening = layer_stack(model), dict[int, Tensor](), dict[str, Any]()
     for layer in layers:
@@ -144,12 +144,6 @@ def _finished(features: Mapping[str, Any]) -> Tensor:
 
 def _later(model: SentenceTransformer, stack: LayerStack, opening: dict[str, Any], state: Tensor) -> dict[str, Any]:
     """What the modules after the transformer make of a layer's state."""
-    last = opening["token_embeddings"]
-    if last.requires_grad and not state.requires_grad and any(p.requires_grad for p in stack.layers[0].parameters()):
-        raise UsageError(
-            "gradient checkpointing of the re-entrant kind gives layers no gradient of their own; pass "
-            "gradient_checkpointing_kwargs: {use_reentrant: false}, or use `cache` of the stage instead"
-        )
     features = {**opening, "token_embeddings": state if stack.norm is None else stack.norm(state)}
     for module in list(model)[1:]:
         features = module(features)

@@ -104,18 +104,14 @@ def matryoshka_2d(
     width = choice[int(uniform(batch.seed, salt=WIDTH_DRAW) * len(choice))]
     value, parts = queries.new_zeros(()), {"width": float(width)}
     for place, layer in enumerate(layers):
-        shown, share = _view(queries, place), _view(documents, place)
-        scale = 1.0 / layer if revised and place else 1.0
-        for cut, name in ((d, "shallow/" if place else ""), (width, "shallow_narrow/" if place else "narrow/")):
-            loss = objective(shown[:, :cut], share[:, :cut], batch)
-            value = value + scale * loss.value
-            parts.update(_named(loss, name))
+        both = _both_widths(objective, queries, documents, batch, place, width)
+        value = value + both.value * (1.0 / layer if revised and place else 1.0)
+        parts.update(both.parts)
         if place:
             parts["layer"] = float(layer)
         if place and kl:
-            found = feature_divergence(
-                _texts(queries, documents, 0, detach_teacher), _texts(queries, documents, place), kl_temperature
-            )
+            teacher, student = _texts(queries, documents, 0, detach_teacher), _texts(queries, documents, place)
+            found = feature_divergence(teacher, student, kl_temperature)
             factor = kl_temperature * log(2 + layer) if revised else kl_temperature**2
             value, parts["kl"] = value + kl * factor * found, float(found.detach())
     return Loss(value, parts)
@@ -153,21 +149,15 @@ def espresso(
     """
     _check_views(queries, documents, layers, kl_temperature)
     _check_widths([width], queries.shape[-1])
-    value, shallow, parts = queries.new_zeros(()), queries.new_zeros(()), dict[str, float]()
-    for place, layer in enumerate(layers):
-        shown, share = _view(queries, place), _view(documents, place)
-        term = queries.new_zeros(())
-        for cut, name in (
-            (shown.shape[-1], "shallow/" if place else ""),
-            (width, "shallow_narrow/" if place else "narrow/"),
-        ):
-            loss = objective(shown[:, :cut], share[:, :cut], batch)
-            term = term + loss.value
-            parts.update(_named(loss, name))
-        if not place:
-            value = value + term
-            continue
-        texts = _texts(queries, documents, place)
+    whole = _both_widths(objective, queries, documents, batch, 0, width)
+    shallow, parts = queries.new_zeros(()), dict(whole.parts)
+    for place, layer in list(enumerate(layers))[1:]:
+        both, texts = (
+            _both_widths(objective, queries, documents, batch, place, width),
+            _texts(queries, documents, place),
+        )
+        term = both.value
+        parts.update(both.parts)
         if compress:
             found = compression(texts, width, kl_temperature)
             term, parts["compress"] = term + compress * found, float(found.detach())
@@ -175,7 +165,7 @@ def espresso(
             found = feature_divergence(_texts(queries, documents, 0, detach_teacher), texts, kl_temperature)
             term, parts["kl"] = term + kl * kl_temperature**2 * found, float(found.detach())
         shallow = shallow + term / (1 + log(layer))
-    return Loss(value + shallow / max(len(layers) - 1, 1), parts)
+    return Loss(whole.value + shallow / max(len(layers) - 1, 1), parts)
 
 
 def shallow_layer(seed: int, depth: int) -> tuple[int, ...]:
@@ -243,6 +233,17 @@ def _seeded(device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices), torch.autocast(device.type, enabled=False):
         torch.manual_seed(COMPRESS_SEED)
         yield
+
+
+def _both_widths(
+    objective: Objective, queries: Tensor, documents: Tensor, batch: Batch, place: int, width: int
+) -> Loss:
+    """l(X) + l(X[:width]) of one view; the whole model's parts keep their names."""
+    queries, documents = _view(queries, place), _view(documents, place)
+    whole = objective(queries, documents, batch)
+    narrow = objective(queries[:, :width], documents[:, :width], batch)
+    names = ("shallow/", "shallow_narrow/") if place else ("", "narrow/")
+    return Loss(whole.value + narrow.value, {**_named(whole, names[0]), **_named(narrow, names[1])})
 
 
 def _view(vectors: Tensor, place: int) -> Tensor:
