@@ -13,6 +13,7 @@ from vecsmith.objectives.candidates import candidates
 from vecsmith.objectives.loss import Loss
 from vecsmith.objectives.masks import Masks, mask
 from vecsmith.objectives.own_lists import OwnLists, own_lists, spread_of
+from vecsmith.objectives.reduce import log_total, lowest
 from vecsmith.objectives.soft_labels import above_zero, softened
 
 __all__ = ["graded_distillation"]
@@ -102,12 +103,12 @@ def costs(lists: OwnLists, cosines: Tensor, allowed: Tensor, temperature: float)
 
     cosines, allowed   float, bool [B, C]: other rows' documents
     """
-    lowest = torch.finfo(lists.cosines.dtype).min / 4
-    own = (lists.cosines / temperature).masked_fill(lists.places < 0, lowest)
-    rest = torch.logsumexp((cosines / temperature).masked_fill(~allowed, lowest), dim=1)  # [B]
+    nothing = lowest(cosines)
+    own = (lists.cosines / temperature).masked_fill(lists.places < 0, nothing)
+    rest = log_total(cosines / temperature, allowed).masked_fill(~allowed.any(dim=1), nothing)  # [B]
     width = own.shape[1]
     worse = torch.ones(width, width, dtype=torch.bool, device=own.device).triu()  # itself, and all behind it
-    below = torch.logsumexp(own[:, None, :].masked_fill(~worse, lowest), dim=2)  # [B, K]
+    below = torch.logsumexp(own[:, None, :].masked_fill(~worse, nothing), dim=2)  # [B, K]
     return (torch.logaddexp(below, rest[:, None]) - own).masked_fill(~lists.scored, 0.0)
 
 
