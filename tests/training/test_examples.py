@@ -95,3 +95,16 @@ def test_a_room_as_long_as_the_model_is_refused(dataset, transformer_folder):
     model = SentenceTransformer(str(transformer_folder), device="cpu")
     with pytest.raises(RecipeError, match="room is 512, and the model reads 30 tokens: no example would ever fit"):
         ExampleTexts(TrainingSet(dataset, RecordColumns(dataset)), InContext("x"), model)
+
+
+def test_a_token_budget_counts_half_of_the_most_examples(dataset, transformer_folder):
+    from sentence_transformers import SentenceTransformer
+
+    from vecsmith.training.lengths import row_tokens
+
+    model = SentenceTransformer(str(transformer_folder), device="cpu")
+    model.max_seq_length = 400
+    bare = TrainingSet(dataset, RecordColumns(dataset))
+    shown = TrainingSet(dataset, RecordColumns(dataset), in_context=InContext("x", count=4, room=100))
+    one, two = row_tokens(bare, model).mean(), row_tokens(shown, model).mean()
+    assert 2.5 * one < two < 3.5 * one  # two examples, each a query and a document

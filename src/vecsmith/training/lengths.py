@@ -44,6 +44,9 @@ def row_tokens(
         return np.clip(np.ceil((sizes[inputs] + opening) * rate), 1, most).astype(np.int64)
 
     openings = _openings(training_set, prompts or {})
+    if training_set.in_context:  # a query carries half of the most examples on average
+        shown = [sizes[each].mean() for each in (columns.query, columns.positives.values) if len(each)]
+        openings["query"] = openings["query"] + int(sum(shown) * training_set.in_context.count / 2)
     total = tokens(columns.query, openings["query"])
     if columns.kind == "class":  # its positive is another text of the class, not known yet
         return total * 2
