@@ -38,6 +38,11 @@ def model(folder):
     return load_language_model(folder)
 
 
+@pytest.fixture(scope="module", params=["llama", "gpt2"])
+def any_model(request, tmp_path_factory):
+    return load_language_model(write_lm(tmp_path_factory.mktemp("any") / "lm", kind=request.param))
+
+
 def scorer_of(model, answer="Paris, France", **options):
     return LikelihoodScorer(model, {QUESTION: answer, "other": "the wall and a cat sat on it"}, **options)
 
@@ -104,31 +109,33 @@ def test_the_worked_number_holds():
 # reading
 
 
-def test_a_pair_scores_what_one_unpadded_pass_over_all_its_words_gives(model):
-    scorer = scorer_of(model)
+def test_a_pair_scores_what_one_unpadded_pass_over_all_its_words_gives(any_model):
+    scorer = scorer_of(any_model)
     for key in KEYS:
         text = f"Knowledge: {key}\n\nQuestion: {QUESTION}\n\nAnswer: "
-        ids = model.tokenizer(text + "Paris, France")["input_ids"]
-        start = len(model.tokenizer(text.rstrip(" "))["input_ids"])  # the space belongs to the answer's first word
+        ids = any_model.tokenizer(text + "Paris, France")["input_ids"]
+        start = len(any_model.tokenizer(text.rstrip(" "))["input_ids"])  # the space belongs to the answer's first word
         with torch.inference_mode():
-            logits = model.model(torch.tensor([ids])).logits
+            logits = any_model.model(torch.tensor([ids])).logits
         mask = torch.arange(len(ids))[None] >= start
         expected = slow_likelihood(logits, torch.tensor([ids]), mask)
         assert scorer([(QUESTION, key)]).tolist() == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("budget", [1, 200, 100_000])
-def test_a_pair_scores_alone_what_it_scores_in_company(model, budget):
+def test_a_pair_scores_alone_what_it_scores_in_company(any_model, budget):
     pairs = [(query, key) for query in (QUESTION, "other") for key in KEYS]
-    together = scorer_of(model, token_budget=budget)(pairs)
-    alone = [float(scorer_of(model)([pair])[0]) for pair in pairs]
+    together = scorer_of(any_model, token_budget=budget)(pairs)
+    alone = [float(scorer_of(any_model)([pair])[0]) for pair in pairs]
     assert together.tolist() == pytest.approx(alone, abs=1e-4)
     order = random.Random(3).sample(range(len(pairs)), len(pairs))
-    assert scorer_of(model)([pairs[row] for row in order]).tolist() == pytest.approx(together[order].tolist(), abs=1e-4)
+    assert scorer_of(any_model)([pairs[row] for row in order]).tolist() == pytest.approx(
+        together[order].tolist(), abs=1e-4
+    )
 
 
-def test_a_model_that_cannot_keep_fewer_logits_scores_alike(model):
-    scorer = scorer_of(model)
+def test_a_model_that_cannot_keep_fewer_logits_scores_alike(any_model):
+    scorer = scorer_of(any_model)
     assert scorer._keeps
     expected = scorer([(QUESTION, key) for key in KEYS])
     scorer._keeps = False
