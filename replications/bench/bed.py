@@ -23,7 +23,7 @@ from vecsmith.data.inputs import content_digest
 from vecsmith.data.readers.docstrings import docstring_manifest, read_docstrings
 from vecsmith.progress import SILENT, Progress
 
-__all__ = ["LEAST_COVERAGE", "MODEL", "Bed", "open_bed"]
+__all__ = ["LEAST_COVERAGE", "MODEL", "Bed", "encode_texts", "open_bed"]
 
 LIST = Path(__file__).with_name("bed.json")
 LEAST_COVERAGE = 0.95
@@ -161,10 +161,16 @@ def _missing(listed: dict[str, dict[str, str]], docs: list[BedDoc]) -> dict[str,
 
 
 def _vectors(texts: dict[str, list[str]], work: Path, progress: Progress) -> dict[str, Float]:
-    """Vectors per view; those that `work` has not are computed and added to it."""
+    """Vectors per view."""
+    joined = encode_texts([text for view in VIEWS for text in texts[view]], work, progress)
+    return dict(zip(VIEWS, np.split(joined, len(VIEWS)), strict=True))
+
+
+def encode_texts(texts: list[str], work: Path, progress: Progress = SILENT) -> Float:
+    """Frozen vectors of texts, float32 [n, 384] at length 1; those that `work` has not are computed and added to it."""
     file = work / f"bed-vectors-{MODEL}.npz"
-    digests = {view: [content_digest(text) for text in texts[view]] for view in VIEWS}
-    wanted = {digest: text for view in VIEWS for digest, text in zip(digests[view], texts[view], strict=True)}
+    digests = [content_digest(text) for text in texts]
+    wanted = dict(zip(digests, texts, strict=True))
     known: dict[bytes, Float] = {}
     if file.is_file():
         with np.load(file, allow_pickle=False) as kept:
@@ -180,6 +186,6 @@ def _vectors(texts: dict[str, list[str]], work: Path, progress: Progress) -> dic
         known |= dict(zip(lacking, np.asarray(found, dtype=np.float32), strict=True))
         work.mkdir(parents=True, exist_ok=True)
         with open_atomic(file) as out:
-            joined = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16)
-            np.savez(out, digests=joined, vectors=np.stack(list(known.values())))
-    return {view: np.stack([known[digest] for digest in digests[view]]) for view in VIEWS}
+            names = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16)
+            np.savez(out, digests=names, vectors=np.stack(list(known.values())))
+    return np.stack([known[digest] for digest in digests])
