@@ -50,7 +50,8 @@ bench: setup-dev
 	$(BIN)/python benchmarks/run_all.py
 
 replicate: setup-dev
-	@echo "no replications yet: see vecsmith methods"; $(BIN)/vecsmith methods
+	$(BIN)/vecsmith replicate all
+	$(BIN)/vecsmith methods
 
 soak: setup-dev
 	$(BIN)/python -m pytest -m slow
