@@ -102,11 +102,12 @@ def real_rewards(job: Job, scale: Scale) -> tuple[dict[str, list[Measures]], lis
             job.arm(f"real, {name}", seed, lambda terms=terms, seed=seed: real_measures(data, vectors, terms, seed))  # type: ignore[misc]
             for seed in job.seeds
         ]
-    spread = np.array(data.records["teacher_scores"].to_pylist())
+    rewards = np.array(data.records["teacher_scores"].to_pylist())
+    spread = np.ptp(rewards[:, 1:], axis=1).mean()
     return results, [
-        f"real rewards: {len(spread)} questions with {spread.shape[1]} candidates each, mean log likelihoods of a 135M "
-        f"language model; mean spread of a list without its gold sentence {np.ptp(spread[:, 1:], axis=1).mean():.3f}; the "
-        f"figures of `real:` arms are of held-out questions ({FOLDS} folds), vectors of {MODEL}"
+        f"real rewards: {len(rewards)} questions with {rewards.shape[1]} candidates each, mean log likelihoods of a "
+        f"135M language model; mean spread of a list without its gold sentence {spread:.3f}; the figures of `real:` "
+        f"arms are of held-out questions ({FOLDS} folds), vectors of {MODEL}"
     ]
 
 
