@@ -146,6 +146,32 @@ def test_gradient_checkpointing_of_either_kind_gives_the_same_gradient(deep_mode
         assert_equal(plain, gradients(deep_model, batch, objective), 1e-8)
 
 
+def test_mixed_precision_reaches_the_modules_after_an_earlier_layer_too(deep_model, dataset):
+    """As accelerate does it: the forward pass is cast, what is called around it is not."""
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    deep_model.insert(2, Dense(16, 12))
+    batch, seen = a_batch(deep_model, dataset), []
+
+    def look(queries, documents, batch, layers):
+        seen.append(queries.detach())
+        return info_nce(queries[0], documents[0], batch)
+
+    loss = EncodedLoss(deep_model, look, views=lambda seed, depth: (2, 3))
+    loss(batch)
+    plain = deep_model.forward
+
+    def cast(*given, **named):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return plain(*given, **named)
+
+    deep_model.forward = cast
+    loss(batch)
+    assert seen[1].shape == (3, len(batch.queries), 12)
+    assert torch.allclose(seen[0], seen[1].float(), atol=0.05)
+    assert not torch.allclose(seen[0][1], seen[1][1].float(), atol=1e-5)
+
+
 def test_adapters_in_the_layers_are_trained_through_every_view(transformer_folder, dataset):
     from vecsmith.training.adapters import add_adapter
 

@@ -79,7 +79,7 @@ def layer_views(model: SentenceTransformer, layers: Sequence[int], read: Read) -
     calls the model. The parts after the transformer run once per view, on features of their own.
     raises   UsageError: a layer that is none
     """
-    stack, states, opening = layer_stack(model), dict[int, Tensor](), dict[str, Any]()
+    stack, states, seen = layer_stack(model), dict[int, Tensor](), dict[str, Tensor]()
     for layer in layers:
         if not 1 <= layer < len(stack):
             raise UsageError(
@@ -92,16 +92,17 @@ def layer_views(model: SentenceTransformer, layers: Sequence[int], read: Read) -
 
         return hook
 
-    def open_features(module: nn.Module, inputs: Any, output: dict[str, Any]) -> None:
-        opening.clear()
-        opening.update(output)  # before later modules change it in place
+    def see(module: nn.Module, inputs: Any, output: dict[str, Any]) -> None:
+        # Here, not after the whole model: later modules must run in the number type that they run in for view 0.
+        for layer in layers:
+            seen[view_key(layer)] = read(_later(model, stack, output, states.pop(layer)))
 
     def add(module: nn.Module, inputs: Any, output: dict[str, Any]) -> None:
-        for layer in layers:
-            output[view_key(layer)] = read(_later(model, stack, opening, states.pop(layer)))
+        output.update(seen)
+        seen.clear()
 
     hooks = [stack.layers[layer - 1].register_forward_hook(keep(layer)) for layer in dict.fromkeys(layers)]
-    hooks += [model[0].register_forward_hook(open_features), model.register_forward_hook(add)]
+    hooks += [model[0].register_forward_hook(see), model.register_forward_hook(add)]
     try:
         yield
     finally:
@@ -143,7 +144,7 @@ def _finished(features: Mapping[str, Any]) -> Tensor:
 
 
 def _later(model: SentenceTransformer, stack: LayerStack, opening: dict[str, Any], state: Tensor) -> dict[str, Any]:
-    """What the modules after the transformer make of a layer's state."""
+    """What the modules after the transformer make of a layer's state; `opening` stays as it is."""
     features = {**opening, "token_embeddings": state if stack.norm is None else stack.norm(state)}
     for module in list(model)[1:]:
         features = module(features)

@@ -120,7 +120,7 @@ class EncodedLoss(CachedLossMixin, nn.Module):
         vectors = before_normalize(output)
         if layers is None:
             return vectors
-        return torch.stack([vectors, *(output[view_key(layer)] for layer in layers)])
+        return torch.stack([vectors, *(output[view_key(layer)].to(vectors.dtype) for layer in layers)])
 
     def _packs(self, features: Mapping[str, Any]) -> bool:
         """Whether padding can be left out: for padded texts, each with a token, of a model that packed rows fit."""
