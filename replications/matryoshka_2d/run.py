@@ -46,7 +46,12 @@ def replicate(job: "Job") -> "Outcome":
         for arm in ARMS
     }
     inert = [float(np.mean(each["divergence_after"] / each["divergence_before"])) for each in results["plain"]]
-    return Outcome(results=results, values={"divergence_left": inert}, bed=bed.describe())
+    first, last = (np.mean([each[f"L{layer}@{WIDTH}"].mean() for each in results["plain"]]) for layer in (1, DEPTH))
+    notes = [
+        f"The plain encoder reaches {first:.3f} after its first layer and {last:.3f} after its last, at full width: "
+        "what depth is worth here, and so what shallow layers could lose."
+    ]
+    return Outcome(results=results, values={"divergence_left": inert}, bed=bed.describe(), notes=notes)
 
 
 def trained_and_judged(bed: "Bed", arm: str, seed: int, job: "Job") -> dict[str, Any]:
