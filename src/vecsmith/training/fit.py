@@ -57,6 +57,7 @@ def fit(
     _require_training()
     _join_ranks()
     from vecsmith.training.needs import check_needs
+    from vecsmith.training.prepare import prepared, supplied
     from vecsmith.training.sets import of_stage, open_sets
 
     output = Path(output)
@@ -65,7 +66,7 @@ def fit(
         progress = SILENT
     sets = open_sets(recipe, data, progress)
     for number in range(len(recipe.stages)):  # what cannot be trained is refused before anything is computed
-        check_needs(recipe, number, of_stage(recipe, number, sets))
+        check_needs(recipe, number, of_stage(recipe, number, sets), supplied(recipe))
     lock_data = {
         each.columns.name: {
             "kind": each.columns.kind,
@@ -84,6 +85,7 @@ def fit(
         progress.say(f"{output} is finished and nothing has changed")
         return output
     start = time.monotonic()
+    sets = prepared(recipe, sets, run.work, progress)
     taught = _with_teachers(recipe, sets, run, progress)
     chosen = [of_stage(recipe, number, taught) for number in range(len(recipe.stages))]
     encoder, base = _start_model(recipe, model, taught)

@@ -90,7 +90,7 @@ def _needs(recipe: Recipe, entry: Entry, each: TrainingSet, path: tuple[str | in
         return needs_of(name, options)
     from vecsmith.objectives.stock_catalogue import check_stock_loss, stock_needs
 
-    stock = options.get("name", "")
+    stock = str(options.get("name", ""))
     try:
         check_stock_loss(stock, options.get("options"), in_batch=each.in_batch)
     except RecipeError as error:

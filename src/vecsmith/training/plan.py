@@ -26,11 +26,12 @@ def plan(recipe: Recipe, *, progress: Progress = SILENT) -> dict[str, Any]:
     raises    as `fit` before its first step
     """
     from vecsmith.training.needs import check_needs
+    from vecsmith.training.prepare import supplied
 
     sets = open_sets(recipe, None, progress)
     chosen = [of_stage(recipe, number, sets) for number in range(len(recipe.stages))]
     for number, each in enumerate(chosen):
-        check_needs(recipe, number, each)
+        check_needs(recipe, number, each, supplied(recipe))
     stages = [_stage(recipe, number, each) for number, each in enumerate(chosen)]
     data = [
         {

@@ -28,6 +28,26 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
+class ScoreSpec(_Strict):
+    """A teacher that scores every candidate of a set before training; see `models.scorers.score_dataset`.
+
+    teacher   a model of `vs.load` (embedder), a folder (cross-encoder), "smol" or a folder (likelihood)
+    how       normalisation per list
+    answers   likelihood only: "positives" (where absent) or "labels"
+    """
+
+    teacher: str
+    kind: Literal["cross-encoder", "embedder", "likelihood"]
+    how: Literal["none", "minmax", "standard", "softmax", "rank"] | None = None
+    answers: Literal["positives", "labels"] | None = None
+    template: str | None = None
+    key_tokens: int | None = Field(default=None, gt=0)
+    context: int | None = Field(default=None, gt=0)
+    token_budget: int | None = Field(default=None, gt=0)
+    device: str | None = None
+    dtype: str | None = None
+
+
 class DataSpec(_Strict):
     """A set to train on. `path`: a file or folder, a bare name under the data root, or `docstrings:stdlib`.
 
@@ -39,6 +59,7 @@ class DataSpec(_Strict):
     in_context  examples that are put in front of queries: {task: ..., count: 5, ...}, `data.in_context.InContext`;
                 `prompts` stand aside for this set
     transform   records become this kind: `data.pairs.transform`, with `labels` and `score_range` of `columns`
+    score       a teacher that scores the candidates before training: {teacher: ..., kind: ...}
     """
 
     path: str
@@ -54,6 +75,7 @@ class DataSpec(_Strict):
     teacher: str | None = None
     in_context: dict[str, Any] | None = None
     transform: Transform | None = None
+    score: ScoreSpec | None = None
     limit: int | None = Field(default=None, gt=0)
     columns: dict[str, Any] = {}
 
@@ -327,6 +349,8 @@ def _fields_at(path: tuple[str | int, ...]) -> list[str]:
         return [*Recipe.model_fields, "extends", "profiles"]
     if path[0] == "stages" and path[-1] == "sampling":
         return list(SamplingSpec.model_fields)
+    if path[0] == "data" and path[-1] == "score":
+        return list(ScoreSpec.model_fields)
     return list(models[str(path[0])].model_fields) if path[0] in models else []
 
 
