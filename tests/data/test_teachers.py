@@ -231,6 +231,15 @@ def test_a_second_writer_is_told_to_wait(tmp_path):
         pass
 
 
+def test_a_writer_sees_what_another_wrote_since_it_opened(tmp_path):
+    first, second = Lengths(), Lengths()
+    stores = [ScoreStore(tmp_path / "scores", scorer.description) for scorer in (first, second)]
+    fill_scores(dataset(), stores[0], first)
+    assert fill_scores(dataset(), stores[1], second) == 0
+    assert second.asked == []
+    assert len(ScoreStore.open(tmp_path / "scores")) == 8
+
+
 def test_a_later_version_is_not_guessed_at(tmp_path):
     store = ScoreStore(tmp_path / "scores", {"name": "x"})
     description = json.loads((store.folder / "teacher.json").read_text())
