@@ -77,6 +77,8 @@ def test_pairs_longer_than_it_reads_are_counted(cross_encoder):
     scorer(PAIRS)
     tokens = [len(scorer.model.tokenizer(*pair)["input_ids"]) for pair in PAIRS]
     assert scorer.cut == sum(count > 48 for count in tokens) == 1
+    scorer([("word", "word " * 44)])  # with [CLS] and two [SEP] exactly what it reads
+    assert scorer.cut == 1
     assert scorer([]).shape == (0,)
 
 
