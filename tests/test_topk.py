@@ -67,3 +67,31 @@ def test_merging_keeps_the_best_of_both():
     )
     assert rows.tolist() == [[9, 2]]
     assert scores.tolist() == [[np.float32(0.9), 0.5]]
+
+
+@pytest.mark.parametrize(("k", "block"), [(5, None), (101, 700), (40, 2999), (300, 512)])
+def test_many_blocks_of_queries_and_documents_find_what_a_full_sort_finds(k, block, monkeypatch):
+    monkeypatch.setattr("vecsmith.topk.BLOCK_SCORES", 1 << 14)  # queries are cut too
+    random = np.random.default_rng(k)
+    queries = random.integers(-9, 10, (70, 6)).astype(np.float32)
+    documents = random.integers(-9, 10, (3000, 6)).astype(np.float32)
+    rows, scores = top_k(queries, documents, k, block_rows=block)
+    everything = queries.astype(np.int64) @ documents.astype(np.int64).T
+    expected = np.argsort(-everything, axis=1, kind="stable")[:, :k]
+    assert np.array_equal(rows, expected)
+    assert np.array_equal(scores, np.take_along_axis(everything, expected, axis=1))
+
+
+def test_a_query_that_is_not_finite_and_scores_that_overflow_are_named():
+    with pytest.raises(ValueError, match="query row 1 has NaN"):
+        top_k(np.array([[1, 1], [np.inf, 0]], np.float32), np.ones((3, 2), np.float32), 1)
+    with pytest.raises(ValueError, match="document row 2 or a query"):
+        top_k(np.full((1, 2), 3e38, np.float32), np.array([[0, 0], [0, 1e-9], [9, 9]], np.float32), 1)
+
+
+def test_zeros_of_either_sign_are_equal_and_no_document_gives_no_row():
+    rows, _ = top_k(np.array([[1.0]], np.float32), np.array([[0.0], [-0.0], [0.0]], np.float32), 3)
+    assert rows.tolist() == [[0, 1, 2]]
+    rows, scores = top_k(np.ones((2, 3), np.float32), np.zeros((0, 3), np.float32), 2)
+    assert rows.tolist() == [[-1, -1], [-1, -1]]
+    assert np.isneginf(scores).all()
