@@ -75,6 +75,16 @@ class KnownIds:
         result[new] = numbers
         return result, claimed
 
+    def find(self, id: np.ndarray) -> int | None:
+        """The row of one id, uint64 [1, 2]; None: it was not seen, and is not added."""
+        mask = len(self._table) - 1
+        slot = int(id[0, 0]) & mask
+        while (row := int(self._table[slot])) != EMPTY:
+            if self._same(id, np.array([row]))[0]:
+                return row
+            slot = (slot + 1) & mask
+        return None
+
     def _same(self, ids: np.ndarray, at: np.ndarray) -> np.ndarray:
         same = np.zeros(len(at), dtype=bool)
         earlier = np.flatnonzero(at >= 0)  # below -1: claimed in this call by another id

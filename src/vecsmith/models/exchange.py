@@ -12,7 +12,7 @@ from typing import Any
 
 from vecsmith.errors import DataError, LimitExceeded, UsageError
 
-__all__ = ["Absent", "Exchange", "Refused", "checked_address", "secret_headers", "short"]
+__all__ = ["Absent", "Broken", "Busy", "Exchange", "Refused", "checked_address", "secret_headers", "short"]
 
 MOST_BYTES = 64 << 20  # of one answer: 16 vectors of 4,096 numbers take about 1.5 MB of JSON
 BLOCK = 1 << 16
@@ -34,6 +34,10 @@ class Busy(DataError):
     seconds: float | None = None
 
 
+class Broken(DataError):
+    """The server failed (500, 502, 504), or the connection broke off."""
+
+
 class Exchange:
     """Sends JSON to one server and reads its JSON.
 
@@ -41,10 +45,25 @@ class Exchange:
     headers          go with every request; their values are secrets
     key_variable     the environment variable of the key, for the words of a 401
     timeout_seconds  of one request, answer included
+    retries          of a busy server, and longest_wait_seconds: the most that its "Retry-After" is heeded
+    key_option       the option of the command line that names the variable, and advice: what helps a busy server
     """
 
-    def __init__(self, name: str, headers: Mapping[str, str], key_variable: str | None, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        headers: Mapping[str, str],
+        key_variable: str | None,
+        timeout_seconds: float,
+        *,
+        retries: int = RETRIES,
+        longest_wait_seconds: float = LONGEST_WAIT,
+        key_option: str = "--token-env",
+        advice: str = "lower batch_size",
+    ) -> None:
         self.name, self._key_variable, self.timeout_seconds = name, key_variable, timeout_seconds
+        self._retries, self._longest_wait = retries, longest_wait_seconds
+        self._key_option, self._advice = key_option, advice
         self._headers = dict(headers)
         self._opener = urllib.request.build_opener(_NoRedirects)
 
@@ -60,11 +79,11 @@ class Exchange:
         """
         data = json.dumps(body).encode("utf-8")
         headers = {"Content-Type": "application/json", "Accept": "application/json", **self._headers}
-        for attempt in range(RETRIES):
+        for attempt in range(self._retries):
             try:
                 return self._send(urllib.request.Request(address, data=data, headers=headers))
             except Busy as busy:
-                time.sleep(min(LONGEST_WAIT, busy.seconds if busy.seconds is not None else 0.25 * 2**attempt))
+                time.sleep(min(self._longest_wait, busy.seconds if busy.seconds is not None else 0.25 * 2**attempt))
         return self._send(urllib.request.Request(address, data=data, headers=headers))
 
     def _send(self, request: urllib.request.Request) -> Any:
@@ -83,7 +102,7 @@ class Exchange:
             return json.loads(content)
         except (ValueError, RecursionError):
             raise DataError(
-                f"the answer is no JSON: {short(content)!r}; is this the address of an embedding server?",
+                f"the answer is no JSON: {short(content)!r}; is this the address of the right server?",
                 file=self.name,
             ) from None
 
@@ -92,7 +111,7 @@ class Exchange:
         while block := answer.read1(BLOCK):
             content += block
             if len(content) > MOST_BYTES:
-                raise LimitExceeded(f"{self.name}: an answer of more than {MOST_BYTES:,} bytes; lower batch_size")
+                raise LimitExceeded(f"{self.name}: an answer of more than {MOST_BYTES:,} bytes; {self._advice}")
             if time.monotonic() > deadline:
                 raise LimitExceeded(f"{self.name}: no whole answer within {self.timeout_seconds:g} s")
         return bytes(content)
@@ -101,7 +120,7 @@ class Exchange:
         said = self._without_secrets(_message(error.read(BLOCK)))
         code = error.code
         if code in (401, 403):
-            asks = "it asks for a key; name the environment variable that holds it: --token-env NAME"
+            asks = f"it asks for a key; name the environment variable that holds it: {self._key_option} NAME"
             refuses = f"it refuses the key in {self._key_variable}"
             return DataError(f"{code}: {refuses if self._key_variable else asks}", file=self.name)
         if code in (404, 405):
@@ -110,11 +129,13 @@ class Exchange:
             return Refused(f"{code}{said}", file=self.name)
         if code in (429, 503):
             wait = error.headers.get("Retry-After") or ""
-            busy = Busy(f"{code}: the server is busy{said}; try again, or lower batch_size", file=self.name)
+            busy = Busy(f"{code}: the server is busy{said}; try again, or {self._advice}", file=self.name)
             busy.seconds = float(wait) if wait.isdigit() else None
             return busy
         if 300 <= code < 400:
             return DataError(f"{code}: it sends us elsewhere, which is not followed; give that address", file=self.name)
+        if code in (500, 502, 504):
+            return Broken(f"{code}: the server failed{said}", file=self.name)
         return DataError(f"{code}{said}", file=self.name)
 
     def _unreachable(self, reason: object) -> DataError | LimitExceeded:
@@ -123,6 +144,8 @@ class Exchange:
         if isinstance(reason, ConnectionRefusedError):
             words = "connection refused; nothing listens there. Start the server, or check the port"
             return DataError(words, file=self.name)
+        if isinstance(reason, ConnectionError | http.client.HTTPException):
+            return Broken(f"no connection: {self._without_secrets(str(reason))}", file=self.name)
         return DataError(f"no connection: {self._without_secrets(str(reason))}", file=self.name)
 
     def _without_secrets(self, words: str) -> str:
@@ -153,9 +176,7 @@ def checked_address(url: str) -> tuple[str, str]:
     if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
         raise UsageError(f'"{url[:80]}" is no address of a server; it looks like http://HOST:PORT/v1/embeddings')
     if parts.username is not None or parts.password is not None:
-        raise UsageError(
-            "the address holds a user or password; keep the key in an environment variable: --token-env NAME"
-        )
+        raise UsageError("the address holds a user or password; keep the key in an environment variable and name that")
     shown = f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
     return urllib.parse.urlunsplit(parts._replace(fragment="")), shown
 
