@@ -33,7 +33,15 @@ def weights(folder):
 WRAPPED = "cache: 5\n    wrap: [{matryoshka_2d: {widths: [4, 8]}}]"
 
 
-@pytest.mark.parametrize(("kind", "cache"), [("static", ""), ("transformer", "cache: 5"), ("transformer", WRAPPED)])
+# Two sets in batches of 7 rows and mixed ones, an objective with weights, draws and a moving average.
+SAMPLED = "sampling: {mixed_share: 0.4}"
+CURRICULAR = "info_nce: {temperature: 0.1, curriculum: curricular, tilt: 1.0, focal_gamma: 0.5}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "cache"),
+    [("static", ""), ("static", SAMPLED), ("transformer", "cache: 5"), ("transformer", WRAPPED)],
+)
 def test_two_ranks_give_the_gradient_of_one_process_with_the_whole_batch(
     kind, cache, write_recipe, static_model, transformer_folder, dataset, tmp_path
 ):
@@ -42,6 +50,9 @@ def test_two_ranks_give_the_gradient_of_one_process_with_the_whole_batch(
         start = tmp_path / "start"
         static_model.save(str(start))
     text = RANKED.replace("START", str(start)).replace("CACHE", cache or "cache: null")
+    if cache == SAMPLED:
+        text = text.replace("info_nce: {temperature: 0.1, query_query: true}", CURRICULAR)
+        text = text.replace("{path: data}", "{path: data, batch_size: 7}, {path: data, name: again, weight: 0.5}")
     if kind == "transformer":
         _without_dropout(start)
         text = text.replace("0.5, optim", "0.01, optim")
