@@ -16,13 +16,27 @@ _HOMES = {
     "field": "vecsmith.index.where",
     "forge": "vecsmith.forging.run",
     "load": "vecsmith.models.load",
+    "mine": "vecsmith.models.mining",
     "parity": "vecsmith.models.parity",
     "read": "vecsmith.data.read",
     "train": "vecsmith.forging.train",
     "write": "vecsmith.data.write",
 }
 
-__all__ = ["Dataset", "Index", "compare", "evaluate", "field", "forge", "load", "parity", "read", "train", "write"]
+__all__ = [
+    "Dataset",
+    "Index",
+    "compare",
+    "evaluate",
+    "field",
+    "forge",
+    "load",
+    "mine",
+    "parity",
+    "read",
+    "train",
+    "write",
+]
 
 if TYPE_CHECKING:
     from vecsmith.contract.compare import compare
@@ -35,6 +49,7 @@ if TYPE_CHECKING:
     from vecsmith.index.index import Index
     from vecsmith.index.where import field
     from vecsmith.models.load import load
+    from vecsmith.models.mining import mine
     from vecsmith.models.parity import parity
 
 

@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "calibrate": "Measure a model's ranges once, for int8 vectors.",
     "eval": "Judge models on named tasks, with intervals.",
     "data": "Transform data, have a model add to it or a teacher score it.",
+    "mine": "Mine hard negatives, with what was dropped and why.",
     "inspect": "Say what data holds, how it is read and what needs action.",
     "index": "Create, change, check and compact an index.",
     "search": "Search an index.",

@@ -119,7 +119,6 @@ def select_negatives(
     smallest_positive: Float,
     largest_positive: Float,
     options: MiningOptions,
-    ranking_scores: Float | None = None,
     draws: "NDArray[np.uint64] | None" = None,
 ) -> Mined:
     """Negatives of each query from its ranked candidates.
@@ -128,8 +127,6 @@ def select_negatives(
                         are those that filters read: of vectors, or of a cross-encoder
     is_known            bool [q, c]: candidates that are known positives, or the query's own text
     smallest_positive   float32 [q]: the least and the greatest score of the record's positives
-    ranking_scores      float32 [q, c] of what ranked the candidates, where `scores` are another scorer's; unused but
-                        for the check that it descends
     draws               uint64 [q, c], for choose="random": the c with the smallest are taken
     raises              DataError: a score of a positive or a candidate that is NaN
 
@@ -146,7 +143,7 @@ def select_negatives(
     reasons = _reasons(rows, scores, is_known, smallest_positive, largest_positive, options)
     kept = np.ones(len(rows), dtype=bool)
     if options.consistent_rank is not None:
-        ranked = np.where((rows >= 0) & ~is_known, scores if ranking_scores is None else ranking_scores, -np.inf)
+        ranked = np.where((rows >= 0) & ~is_known, scores, -np.inf)
         if ranked.shape[1] >= options.consistent_rank:
             kept = largest_positive >= -np.sort(-ranked, axis=1)[:, options.consistent_rank - 1]
     free = (reasons < 0) & (rows >= 0)
