@@ -15,7 +15,7 @@ from vecsmith.evaluation.statistics import Interval
 __all__ = ["Check", "Config", "Passed", "judge", "read_config"]
 
 CONFIG_KEYS = {"row", "key", "paper", "claim", "baseline", "open", "headline", "check"}
-HEADLINE_KEYS = {"arm", "against", "metric", "words", "at_least"}
+HEADLINE_KEYS = {"arm", "against", "metric", "words", "at_least", "margin"}
 CHECK_KEYS = {
     "name",
     "accept",
@@ -74,7 +74,7 @@ def read_config(file: Path) -> Config:
     """Read and check a config. RecipeError names the key that is unknown or missing."""
     values = tomllib.loads(file.read_text(encoding="utf-8"))
     _known(file, values, CONFIG_KEYS, required=CONFIG_KEYS - {"open", "check"})
-    _known(file, values["headline"], HEADLINE_KEYS, required=HEADLINE_KEYS - {"at_least"})
+    _known(file, values["headline"], HEADLINE_KEYS, required=HEADLINE_KEYS - {"at_least", "margin"})
     checks = []
     for entry in values.get("check", []):
         _known(file, entry, CHECK_KEYS, required={"name", "accept", "kind"})
@@ -91,15 +91,17 @@ def read_config(file: Path) -> Config:
 def judge(config: Config, outcome: Outcome) -> Passed:
     """The verdict.
 
-    shown                    the headline difference is at least `at_least` (0 by default) with its whole interval
-                             above 0, and every check passed
-    contradicted             its whole interval lies below 0, or a check of kind "claim" failed with its whole interval
-                             on the wrong side of 0
+    shown                    the headline difference is at least `at_least` (by default the border) with its whole
+                             interval above the border, and every check passed
+    contradicted             its whole interval lies below the border, or a check of kind "claim" failed with its whole
+                             interval below 0
     not shown at this scale  anything else: the difference is inside noise, or a check failed
+
+    The border is 0. Where the claim is "not worse", the headline has a `margin`, and the border is -margin.
     """
     head = config.headline
-    interval = _difference(outcome, head)
-    rows, wrong = [], interval.high < 0
+    interval, border = _difference(outcome, head), -float(head.get("margin", 0.0))
+    rows, wrong = [], interval.high < border
     for check in config.checks:
         row, found = _checked(check, outcome)
         rows.append(row)
@@ -107,7 +109,7 @@ def judge(config: Config, outcome: Outcome) -> Passed:
             wrong = True
     if wrong:
         verdict = "contradicted"
-    elif interval.low > 0 and interval.mean >= head.get("at_least", 0.0) and all(row["passed"] for row in rows):
+    elif interval.low > border and interval.mean >= head.get("at_least", border) and all(row["passed"] for row in rows):
         verdict = "shown"
     else:
         verdict = "not shown at this scale"

@@ -12,6 +12,7 @@ from replications.bench.job import Job, Measures, Outcome
 from replications.bench.judge import list_ndcg, list_order
 from replications.bench.lists import body_scores, mined_ranks
 from replications.bench.protocol import TEMPERATURE, Scale, retrieval_measures, scale_of, start_measures
+from replications.lg_anna.planted import planted_shares
 from vecsmith.data.dataset import Dataset
 from vecsmith.errors import NotEnoughData
 
@@ -53,7 +54,11 @@ def replicate(job: Job) -> Outcome:
             results[f"{teacher.name}: {name}"] = _arm(job, bed, lists["test"], teacher, name, phase)
         first = (teacher.test.argmax(axis=1) == 0).mean()
         notes.append(f"teacher {teacher.name}: puts the true summary first in {first:.1%} of the held-out lists of 8")
-    return Outcome(results, {}, bed.describe(), notes)
+    planted = planted_shares(bed)
+    first, second, _ = planted.values()
+    notes.append(f"planted answers among mined negatives: {first:.1%} by ranks alone, {second:.1%} by an own margin")
+    values: dict[str, Any] = {**planted, "planted, fallen": first - second}
+    return Outcome(results, values, bed.describe(), notes)
 
 
 def _arm(job: Job, bed: Bed, lists: Lists, teacher: Teacher, name: str, phase: Phase) -> list[Measures]:

@@ -193,6 +193,13 @@ def test_the_verdict_follows_from_interval_and_checks(tmp_path, gain, mass, verd
     assert passed.checks[1]["passed"] == (min(mass) >= 0.1)
 
 
+def test_a_claim_of_not_worse_is_contradicted_only_below_its_margin(tmp_path):
+    for margin, verdict in ((0.0, "contradicted"), (0.2, "shown")):
+        text = CONFIG.replace('metric = "mrr"\n\n', f'metric = "mrr"\nmargin = {margin}\n\n', 1)
+        (tmp_path / "config.toml").write_text(text.replace("at_least = -0.005", "at_least = -0.1"))
+        assert judge(read_config(tmp_path / "config.toml"), outcome(-0.05)).verdict == verdict
+
+
 def test_a_config_with_an_unknown_key_or_kind_is_refused(tmp_path):
     file = tmp_path / "config.toml"
     for text, words in (
