@@ -53,6 +53,29 @@ def test_a_second_time_finds_every_score_there(write_recipe, lists, tmp_path, mo
     assert set(first[0].columns.teacher_scores.row(0)) >= {0.0, 1.0}  # minmax
 
 
+MINED = RECIPE.replace("score: {", "mine: {negatives: 2, ranks: [0, 6], relative_margin: null}, score: {")
+
+
+def test_negatives_are_mined_before_a_teacher_scores_them(write_recipe, lists, static_model, tmp_path):
+    recipe = load_recipe(write_recipe(MINED))
+    assert supplied(recipe) == {"lists": {"negatives", "teacher_scores"}}
+    (made,) = prepared(recipe, open_sets(recipe, {"lists": lists}), tmp_path / "work")
+    columns = made.columns
+    assert all(columns.negatives.length(row) == 2 for row in range(len(columns)))  # three were given
+    assert all(columns.teacher_scores.length(row) == 3 for row in range(len(columns)))
+    assert set(columns.teacher_scores.row(0)) >= {0.0, 1.0}  # of the teacher, by minmax
+    fit(recipe, data={"lists": lists}, output=tmp_path / "out", model=static_model)
+    assert "mine:" in (tmp_path / "out" / "recipe.yaml").read_text()
+
+
+def test_what_was_mined_is_found_again_and_not_mined_twice(write_recipe, lists, tmp_path, monkeypatch):
+    recipe = load_recipe(write_recipe(MINED))
+    first = prepared(recipe, open_sets(recipe, {"lists": lists}), tmp_path)
+    monkeypatch.setattr("vecsmith.models.mining.top_k", lambda *_, **__: pytest.fail("ranked again"))
+    again = prepared(recipe, open_sets(recipe, {"lists": lists}), tmp_path)
+    assert (first[0].columns.negatives.values == again[0].columns.negatives.values).all()
+
+
 def test_a_set_without_score_stays_as_it_is(write_recipe, lists, tmp_path):
     recipe = load_recipe(write_recipe(RECIPE.replace(", score: {teacher: default, kind: embedder, how: minmax}", "")))
     sets = open_sets(recipe, {"lists": lists})
@@ -70,6 +93,12 @@ def test_a_plan_knows_what_will_be_there(write_recipe, lists, tmp_path):
         ("how: minmax", "hwo: minmax", 'line 2: unknown key "hwo" in data.0.score; did you mean "how"'),
         ("kind: embedder", "kind: oracle", "line 2: data.0.score.kind is 'oracle'"),
         ("teacher: default, ", "", "line 2: .data.0.score.teacher. is missing"),
+        (
+            "score: {",
+            "mine: {negative: 2}, score: {",
+            'unknown key "negative" in data.0.mine; did you mean "negatives"',
+        ),
+        ("score: {", "mine: {negatives: 0}, score: {", "line 2: data.0.mine.negatives is 0"),
     ],
 )
 def test_a_wrong_score_is_refused_with_its_line(write_recipe, old, new, words):

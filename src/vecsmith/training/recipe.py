@@ -8,88 +8,22 @@ import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator
 
 from vecsmith.errors import RecipeError
+from vecsmith.training.data_spec import DataSpec, Kind, MineSpec, ScoreSpec
 from vecsmith.training.resolve import declared_options, home_of, is_wrapper
 from vecsmith.training.yaml_lines import Lines, merge, read_yaml, set_value
 
 __all__ = ["DataSpec", "ModelSpec", "Recipe", "SamplingSpec", "StageSpec", "load_recipe"]
 
-Kind = Literal["retrieval", "pair", "scored", "class", "plain"]
-Transform = Literal["retrieval", "scored", "class", "triplets"]
 Entry = dict[str, dict[str, Any] | None]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-
-class ScoreSpec(_Strict):
-    """A teacher that scores every candidate of a set before training; see `models.scorers.score_dataset`.
-
-    teacher   a model of `vs.load` (embedder), a folder (cross-encoder), "smol" or a folder (likelihood)
-    how       normalisation per list
-    answers   likelihood only: "positives" (where absent) or "labels"
-    """
-
-    teacher: str
-    kind: Literal["cross-encoder", "embedder", "likelihood"]
-    how: Literal["none", "minmax", "standard", "softmax", "rank"] | None = None
-    answers: Literal["positives", "labels"] | None = None
-    template: str | None = None
-    key_tokens: int | None = Field(default=None, gt=0)
-    context: int | None = Field(default=None, gt=0)
-    token_budget: int | None = Field(default=None, gt=0)
-    device: str | None = None
-    dtype: str | None = None
-
-
-class DataSpec(_Strict):
-    """A set to train on. `path`: a file or folder, a bare name under the data root, or `docstrings:stdlib`.
-
-    weight      how often an epoch goes through it
-    in_batch    whether other rows' documents are candidates
-    batch_size  rows of a global batch of this set; the stage's where absent. With `batch_tokens` the most rows
-    cap         records that an epoch takes of it at most, others in every epoch
-    teacher     a model whose vectors of every text the objective reads as `batch.queries.teacher`
-    in_context  examples that are put in front of queries: {task: ..., count: 5, ...}, `data.in_context.InContext`;
-                `prompts` stand aside for this set
-    transform   records become this kind: `data.pairs.transform`, with `labels` and `score_range` of `columns`
-    score       a teacher that scores the candidates before training: {teacher: ..., kind: ...}
-    """
-
-    path: str
-    name: str | None = None
-    format: str | None = None
-    split: str | None = None
-    kind: Kind | None = None
-    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    in_batch: bool = True
-    distinct_groups: bool = False
-    batch_size: int | None = Field(default=None, gt=0)
-    cap: int | None = Field(default=None, gt=1)
-    teacher: str | None = None
-    in_context: dict[str, Any] | None = None
-    transform: Transform | None = None
-    score: ScoreSpec | None = None
-    limit: int | None = Field(default=None, gt=0)
-    columns: dict[str, Any] = {}
-
-    @field_validator("in_context")
-    @classmethod
-    def _examples(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None:
-            from vecsmith.data.in_context import InContext
-
-            InContext.of(value)
-        return value
-
-
-class ModelSpec(_Strict):
+class ModelSpec(BaseModel, extra="forbid"):
     """Where to start: `base` is anything `vs.load` takes; `peft` is a LoRA configuration.
 
     modules   functions of the room "models", (model, texts, **options) -> model, called in order on the base
@@ -102,7 +36,7 @@ class ModelSpec(_Strict):
     freeze: list[str] = []
 
 
-class SamplingSpec(_Strict):
+class SamplingSpec(BaseModel, extra="forbid"):
     """How batches are drawn from several sets; see `data.sampler.EpochSampler`.
 
     temperature   T: a set's share of an epoch is as weight x size^T
@@ -115,7 +49,7 @@ class SamplingSpec(_Strict):
     batch_tokens: int | None = Field(default=None, gt=0)
 
 
-class StageSpec(_Strict):
+class StageSpec(BaseModel, extra="forbid"):
     """One training run.
 
     objective            kind -> [{name: options}], a sum
@@ -158,14 +92,14 @@ class StageSpec(_Strict):
         return value
 
 
-class EvaluateSpec(_Strict):
+class EvaluateSpec(BaseModel, extra="forbid"):
     """A suite to judge the trained model by, whole or some of its tasks; its data lie under the data root."""
 
     suite: str
     tasks: list[str] | None = None
 
 
-class Recipe(_Strict):
+class Recipe(BaseModel, extra="forbid"):
     """A whole recipe, resolved: no `extends` and no profiles are left in it."""
 
     name: str
@@ -349,8 +283,8 @@ def _fields_at(path: tuple[str | int, ...]) -> list[str]:
         return [*Recipe.model_fields, "extends", "profiles"]
     if path[0] == "stages" and path[-1] == "sampling":
         return list(SamplingSpec.model_fields)
-    if path[0] == "data" and path[-1] == "score":
-        return list(ScoreSpec.model_fields)
+    if path[0] == "data" and path[-1] in ("mine", "score"):
+        return list((MineSpec if path[-1] == "mine" else ScoreSpec).model_fields)
     return list(models[str(path[0])].model_fields) if path[0] in models else []
 
 
