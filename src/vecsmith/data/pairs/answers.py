@@ -117,7 +117,9 @@ def parse_answer(text: str, schema: type[Schema]) -> Schema:
         raise BadAnswer("empty")
     found = _json_in(said)
     if found is None:
-        raise BadAnswer("repeats itself" if is_looping(said) else "no JSON", _short(said))
+        raise BadAnswer("repeats itself" if is_looping(said[:MOST_CHARACTERS]) else "no JSON", _short(said))
+    if has_half_a_pair(found):
+        raise BadAnswer("half of a surrogate pair")
     try:
         return schema.model_validate(found)
     except ValidationError as error:
@@ -157,9 +159,16 @@ def fault_of(text: str) -> str | None:
         return "empty"
     if len(text) > MOST_CHARACTERS:
         return "too long"
-    if any("\ud800" <= sign <= "\udfff" for sign in text):
-        return "half of a surrogate pair"
     return "repeats itself" if is_looping(text) else None
+
+
+def has_half_a_pair(found: Any) -> bool:
+    """Whether a text in an answer holds what no UTF-8 can: JSON's \\ud800 without its other half."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def is_looping(text: str) -> bool:
