@@ -167,3 +167,9 @@ def test_the_prompt_of_inference_ends_where_the_query_begins():
 def test_options_that_cannot_be_are_refused_in_words(options, message):
     with pytest.raises(ValueError, match=message):
         InContext.of(options)
+
+
+def test_the_last_examples_go_first():
+    text = written_query("one two three four five six", LAND, InContext(TASK, room=1), words(20))
+    assert "France?" in text
+    assert "Italy?" not in text

@@ -235,3 +235,29 @@ def test_the_lists_of_what_runs_and_what_is_refused_name_every_loss_of_the_packa
         warnings.simplefilter("ignore")
         for name in RUN:
             made_loss(name)
+
+
+def test_an_absent_positive_is_never_drawn_and_a_text_counts_once_by_key(batches):
+    from vecsmith.objectives.stock_loss import drawn_positives
+
+    queries, documents, batch = sample(batches)
+    gap = torch.full((6, 5), -1)
+    padded = replace(batch, positives=torch.cat([gap, batch.positives], dim=1), scores=None, teacher_scores=None)
+    assert (drawn_positives(padded) == 5).all()
+    keys = batch.documents.keys.clone()
+    keys[batch.positives[:, 0]] = batch.queries.keys  # every positive is its own query
+    same = replace(batch, documents=replace(batch.documents, keys=keys))
+    found = stock_loss(queries, documents, same, name="BatchAllTripletLoss").value
+    order = batch.queries.keys.argsort()
+    alone = losses.BatchAllTripletLoss(None).compute_loss_from_embeddings([UNIT(queries)[order]], batch.queries.labels)
+    assert torch.allclose(found, alone, rtol=1e-5)
+
+
+def test_a_negative_without_a_teachers_score_is_cut(batches):
+    queries, documents, batch = sample(batches)
+    scores = batch.teacher_scores.clone()
+    scores[:, 1] = torch.nan
+    found = stock_loss(queries, documents, replace(batch, teacher_scores=scores), name="MarginMSELoss").value
+    columns = [UNIT(queries), UNIT(documents)[batch.positives[:, 0]], UNIT(documents)[batch.negatives[:, 1]]]
+    expected = losses.MarginMSELoss(None).compute_loss_from_embeddings(columns, scores[:, [0, 2]])
+    assert torch.allclose(found, expected, rtol=1e-5)
