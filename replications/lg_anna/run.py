@@ -1,5 +1,6 @@
 """Row 14, LG-ANNA-Embedding: soft labels of a teacher beside labels of which a fifth are wrong; margins in mining."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,14 @@ def replicate(job: Job) -> Outcome:
             results[f"{teacher.name}: {name}"] = _arm(job, bed, lists["test"], teacher, name, phase)
         first = (teacher.test.argmax(axis=1) == 0).mean()
         notes.append(f"teacher {teacher.name}: puts the true summary first in {first:.1%} of the held-out lists of 8")
+    report = job.work / "lg_anna_teacher" / "report.json"
+    if report.is_file():
+        judged = json.loads(report.read_text(encoding="utf-8"))
+        notes.append(
+            f"the cross-encoder on held-out pairs: Spearman {judged['stsb_dev_spearman']:.3f} on graded, area under the "
+            f"curve {judged['quora_dev_auc']:.3f} on duplicate ones; the start model's cosine has .867 and .865 there, so "
+            "that this teacher is no better a judge than the student's start, only another one"
+        )
     planted = planted_shares(bed)
     first, second, _ = planted.values()
     notes.append(f"planted answers among mined negatives: {first:.1%} by ranks alone, {second:.1%} by an own margin")

@@ -123,7 +123,7 @@ def real_measures(data: Dataset, vectors: NDArray[np.float32], terms: Any, seed:
         held = fold == number
         moved = vectors
         if terms is not None:
-            part = data._with(documents=data._documents, records=data.records.filter((~held).tolist()))
+            part = Dataset(data.inputs, data.documents.table, data.records.filter((~held).tolist()), name=data.name)
             phase = Phase([part], [vectors], {"retrieval": terms}, steps=REAL_STEPS)
             moved = apply_head(train_head([phase], seed=seed), vectors)
         cosines[held] = np.einsum("nd,nkd->nk", moved[queries[held]], moved[lists[held]])
