@@ -59,9 +59,9 @@ def replicate(job: Job) -> Outcome:
     if report.is_file():
         judged = json.loads(report.read_text(encoding="utf-8"))
         notes.append(
-            f"the cross-encoder on held-out pairs: Spearman {judged['stsb_dev_spearman']:.3f} on graded, area under the "
-            f"curve {judged['quora_dev_auc']:.3f} on duplicate ones; the start model's cosine has .867 and .865 there, so "
-            "that this teacher is no better a judge than the student's start, only another one"
+            f"the cross-encoder on held-out pairs: Spearman {judged['stsb_dev_spearman']:.3f} on graded, area under "
+            f"the curve {judged['quora_dev_auc']:.3f} on duplicate ones; the start model's cosine has .867 and .865 "
+            "there, so that this teacher is no better a judge than the student's start, only another one"
         )
     planted = planted_shares(bed)
     first, second, _ = planted.values()

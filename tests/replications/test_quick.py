@@ -62,5 +62,5 @@ def test_the_trained_arms_are_profiles_of_one_recipe_and_their_suite_reads():
         recipe = load_recipe(folder / "recipe.yaml", arm)
         assert sum(stage.train["max_steps"] for stage in recipe.stages) == 100
         assert all(stage.train["save_steps"] == 20 for stage in recipe.stages)
-    assert len(load_suite(folder / "suite.yaml").tasks) == 5
+    assert len(load_suite(folder / "suite.yaml").tasks) == 4
     assert importlib.util.find_spec("replications.trained_minilm.run")
