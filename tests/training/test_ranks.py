@@ -22,7 +22,7 @@ stages:
     objective:
       retrieval: [{info_nce: {temperature: 0.1, query_query: true}}]
     train: {per_device_train_batch_size: 16, max_steps: 6, learning_rate: 0.5, optim: sgd, max_grad_norm: 0,
-            lr_scheduler_type: constant, use_cpu: true}
+            lr_scheduler_type: constant}
 """
 
 

@@ -166,7 +166,10 @@ def training_arguments(recipe: Recipe, number: int, folder: Path) -> Any:
     """
     from dataclasses import fields
 
+    import torch
     from sentence_transformers import SentenceTransformerTrainingArguments
+
+    from vecsmith.training.encoding import world
 
     given = recipe.stages[number].train
     known = {each.name for each in fields(SentenceTransformerTrainingArguments)} - {"output_dir"}
@@ -191,11 +194,23 @@ def training_arguments(recipe: Recipe, number: int, folder: Path) -> Any:
         "logging_steps": 20,
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": False,
+        # Said outright: on a machine without an accelerator it would otherwise not join the process group of torchrun.
+        "use_cpu": not torch.accelerator.is_available(),
     }
     try:
-        return SentenceTransformerTrainingArguments(output_dir=str(folder), **{**quiet, **given})
+        arguments = SentenceTransformerTrainingArguments(output_dir=str(folder), **{**quiet, **given})
+        ranks = arguments.world_size
     except (TypeError, ValueError) as error:
         raise recipe.error(f"TrainingArguments refuses this: {error}", "stages", number, "train") from error
+    if ranks != world()[1]:
+        raise recipe.error(
+            f"TrainingArguments sees {ranks} processes, the process group has {world()[1]}: gradients would not be "
+            "summed. Leave use_cpu out, or set it as the machine is",
+            "stages",
+            number,
+            "train",
+        )
+    return arguments
 
 
 def _with_teachers(
