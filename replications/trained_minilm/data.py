@@ -62,7 +62,7 @@ def wikiqa(data: Path) -> Iterator[Row]:
     with gzip.open(data / "wikiqa" / "wikiqa_train.tsv.gz", "rt", encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines, delimiter="\t"):
             label = "answer" if row["label"] == "1" else "none"
-            groups.setdefault(row["question"], {}).setdefault(label, row["answer"])
+            groups.setdefault(row["question"], {}).setdefault(label, row["sentence"])
     for question, own in groups.items():
         if "answer" in own:
             yield question, own["answer"], own.get("none")

@@ -115,7 +115,8 @@ def judge(model: Any, data: Path) -> dict[str, float]:
 
     model.max_seq_length, model.on_truncation = TOKENS, "cut"
     report = evaluate(model, HERE / "suite.yaml", data_root=data)
-    return {result.task: round(float(result.value), 5) for result in report.results}
+    print("judging, seconds:", {result.task: round(result.seconds, 1) for result in report.results}, flush=True)
+    return {result.task: round(float(result.scores.value or 0.0), 5) for result in report.results}
 
 
 def _start_result(data: Path, folder: Path) -> None:
