@@ -71,7 +71,7 @@ def wikiqa(data: Path) -> Iterator[Row]:
 def quora(data: Path) -> Iterator[Row]:
     """Duplicate questions."""
     for row in table(data / "quora_pairs" / "quora_dev.tsv.gz"):
-        if row["label"] == "1":
+        if row["is_duplicate"] == "1":
             yield row["question1"], row["question2"], None
 
 
