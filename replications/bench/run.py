@@ -14,7 +14,7 @@ import numpy as np
 from replications.bench.job import SECONDS, Job, Outcome
 from replications.bench.page import index_page, page
 from replications.bench.picture import dots_chart
-from replications.bench.verdict import Config, judge, read_config
+from replications.bench.verdict import Config, Passed, judge, read_config
 from vecsmith.atomic import write_json, write_text
 from vecsmith.errors import UsageError
 
@@ -79,18 +79,18 @@ def _evidence(config: Config, job: Job, outcome: Outcome) -> dict[str, Any]:
         "paper": config.paper,
         "claim": config.claim,
         "verdict": passed.verdict,
-        "words": config.headline["words"],
+        "words": passed.words,
         "metric": config.headline["metric"],
-        "figure": round(passed.headline.mean, 5),
-        "low": round(passed.headline.low, 5),
-        "high": round(passed.headline.high, 5),
+        "figure": round(passed.deciding.mean, 5),
+        "low": round(passed.deciding.low, 5),
+        "high": round(passed.deciding.high, 5),
         "baseline": config.baseline,
         "against": config.headline["against"],
         "seeds": list(job.seeds),
         "arms": arms,
         "checks": passed.checks,
         "values": {name: np.round(value, 6).tolist() for name, value in outcome.values.items()},
-        "notes": list(outcome.notes),
+        "notes": [*_headline(config, passed), *outcome.notes],
         "open": list(config.open),
         "bed": outcome.bed,
         "date": datetime.date.today().isoformat(),
@@ -99,6 +99,14 @@ def _evidence(config: Config, job: Job, outcome: Outcome) -> dict[str, Any]:
         "revision": _revision(),
         "command": f"vecsmith replicate {config.key}",
     }
+
+
+def _headline(config: Config, passed: Passed) -> list[str]:
+    """The headline difference, where another decided the verdict."""
+    if passed.deciding is passed.headline:
+        return []
+    found = passed.headline
+    return [f"{config.headline['words']}: {found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"]
 
 
 def _write(evidence: dict[str, Any], root: Path) -> None:

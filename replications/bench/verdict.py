@@ -63,9 +63,14 @@ class Config:
 
 @dataclass(frozen=True)
 class Passed:
-    """What came of the checks: verdict, interval of the headline difference, and a row per check."""
+    """What came of the checks: verdict, the difference that decides it with its words, and a row per check.
+
+    The deciding difference is the headline's, but where a check of the claim contradicts it, that check's.
+    """
 
     verdict: str
+    deciding: Interval
+    words: str
     headline: Interval
     checks: list[dict[str, Any]]
 
@@ -102,18 +107,20 @@ def judge(config: Config, outcome: Outcome) -> Passed:
     head = config.headline
     interval, border = _difference(outcome, head), -float(head.get("margin", 0.0))
     rows, wrong = [], interval.high < border
+    deciding, words = interval, str(head["words"])
     for check in config.checks:
         row, found = _checked(check, outcome)
         rows.append(row)
-        if check.kind == "claim" and not row["passed"] and found is not None and found.high < 0:
-            wrong = True
+        if check.kind == "claim" and not row["passed"] and found is not None and found.high < 0 and not wrong:
+            wrong, deciding = True, found
+            words = f"{check.name}: {check.what['arm']} less {check.what['against']}, {check.what['metric']}"
     if wrong:
         verdict = "contradicted"
     elif interval.low > border and interval.mean >= head.get("at_least", border) and all(row["passed"] for row in rows):
         verdict = "shown"
     else:
         verdict = "not shown at this scale"
-    return Passed(verdict, interval, rows)
+    return Passed(verdict, deciding, words, interval, rows)
 
 
 def _checked(check: Check, outcome: Outcome) -> tuple[dict[str, Any], Interval | None]:

@@ -193,6 +193,16 @@ def test_the_verdict_follows_from_interval_and_checks(tmp_path, gain, mass, verd
     assert passed.checks[1]["passed"] == (min(mass) >= 0.1)
 
 
+def test_a_check_of_the_claim_that_contradicts_it_decides(tmp_path):
+    check = '[[check]]\nname = "the other way"\nkind = "claim"\naccept = "above 0"\n'
+    check += 'arm = "plain"\nagainst = "new"\nmetric = "mrr"\nabove = 0.0\n'
+    (tmp_path / "config.toml").write_text(CONFIG + check)
+    passed = judge(read_config(tmp_path / "config.toml"), outcome(0.05))
+    assert passed.verdict == "contradicted"
+    assert passed.deciding.high < 0 < passed.headline.low
+    assert passed.words == "the other way: plain less new, mrr"
+
+
 def test_a_claim_of_not_worse_is_contradicted_only_below_its_margin(tmp_path):
     for margin, verdict in ((0.0, "contradicted"), (0.2, "shown")):
         text = CONFIG.replace('metric = "mrr"\n\n', f'metric = "mrr"\nmargin = {margin}\n\n', 1)
