@@ -1,6 +1,8 @@
 """The encode driver: batches, duplicates, truncation and what it refuses."""
 
 import logging
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ from hypothesis import strategies as st
 from vecsmith.errors import Damaged, DataError, UsageError
 from vecsmith.models.encode import encode, encode_counted, plan_batches
 from vecsmith.models.load import load
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny_bert import build, write_bert
 
 ST_LIMIT = 2e-6
 
@@ -197,3 +202,16 @@ def test_a_cut_width_is_of_unit_length_again(minilm_folder, texts):
     found = narrow.encode(texts[:6])
     assert np.abs(found - plain.encode(texts[:6], normalize_embeddings=True)).max() <= ST_LIMIT
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+
+
+def test_a_text_without_any_token_is_zeros_and_leaves_its_neighbours_alone(minilm_folder, tmp_path):
+    from sentence_transformers import SentenceTransformer
+    from tokenizers.processors import TemplateProcessing
+
+    build(write_bert(tmp_path / "bert", minilm_folder)).save(str(tmp_path / "model"))
+    plain, ours = SentenceTransformer(str(tmp_path / "model"), device="cpu"), load(tmp_path / "model", device="cpu")
+    for each in (plain, ours):  # a tokenizer that adds no special tokens, as many decoders have
+        each.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A", special_tokens=[])
+    texts = ["a cat", "", "the dog runs"]
+    assert np.abs(ours.encode(texts) - plain.encode(texts)).max() <= ST_LIMIT
+    assert not ours.encode(["", ""]).any()  # plain sentence-transformers stops at a batch without any token

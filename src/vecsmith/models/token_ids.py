@@ -100,6 +100,8 @@ class ExactIds:
         lengths = torch.tensor([len(each) for each in ids])
         rows = [torch.from_numpy(each) for each in ids]
         whole = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.padding)
+        if not whole.shape[1]:  # only texts without a token: attention needs a place, which the mask leaves out
+            whole = whole.new_full((len(rows), 1), self.padding)
         mask = (torch.arange(whole.shape[1])[None] < lengths[:, None]).long()
         made = {"input_ids": whole, "attention_mask": mask, "token_type_ids": torch.zeros_like(whole)}
         features: dict[str, Any] = {name: made[name] for name in self.names}

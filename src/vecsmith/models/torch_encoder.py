@@ -188,7 +188,10 @@ class _Ids:
         self.prompt_length = exact.prompt_length(encoder.model, prompt)
         self.task: dict[str, Any] = {"task": role} if role in ("query", "document") else {}
         # Not proven on accelerators, where many small attention calls cost more than padding does.
-        self.is_packed = encoder.model.device.type == "cpu" and can_pack(encoder.model)
+        # A text without a token (a tokenizer that adds none, an empty text) has no place in a pack.
+        self.is_packed = (
+            encoder.model.device.type == "cpu" and can_pack(encoder.model) and bool((self.counts > 0).all())
+        )
         self.layers = layers_of(encoder.model) if self.is_packed else None
         self.memory = Memory()
 
