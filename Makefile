@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 TORCH_INSTALL ?= torch==2.13.0
 EXTRAS ?= forge
 DEMO_OUTPUT ?= demo-output
+WORKERS ?= 2
 
 .PHONY: setup setup-dev demo test lint check docs bench replicate soak clean
 
@@ -32,7 +33,7 @@ demo: setup
 	$(BIN)/vecsmith demo --output $(DEMO_OUTPUT)
 
 test: setup-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 lint: setup-dev
 	$(BIN)/ruff format --check .

@@ -28,7 +28,7 @@ def command(
 
     \b
     vecsmith replicate kalm_v2
-    vecsmith replicate all --work /tmp/replications
+    vecsmith replicate all --work replication-work
     """
     root = checkout()
     if str(root) not in sys.path:

@@ -1,6 +1,6 @@
 """Choose hard negatives from ranked candidates: drop what is known to answer, what may answer, and take n of the rest.
 
-Order as in training.md 0.6: positives, own text and duplicates out; ranks [low, high); positive-aware filters
+Order: positives, own text and duplicates out; ranks [low, high); positive-aware filters
 (NV-Retriever, arXiv 2407.15831); the hardest n, or a seeded draw. Pure numpy on arrays; `models/mining.py` has vectors.
 """
 
