@@ -185,3 +185,20 @@ def test_tables_that_disagree_with_the_description_are_damage(tmp_path):
     file.write_text("{")
     with pytest.raises(Damaged, match=r"dataset\.json"):
         Dataset.open(tmp_path / "set")
+
+
+def test_a_paraphrase_has_the_key_of_its_source_and_counts_in_the_fingerprint():
+    from vecsmith.data.columns import input_keys
+    from vecsmith.data.pairs.extension import Extension
+    from vecsmith.data.pairs.record_rows import RecordRows
+
+    with Dataset.build(name="faq") as builder:
+        builder.add_record(query="How do I reset it?", positives=["Hold the button."])
+        plain = builder.finish()
+    more, twin = Extension(plain), Extension(plain)
+    more.row("Keep the button pressed.", same_as=1)
+    twin.row("Keep the button pressed.")
+    told, untold = (each.finish(RecordRows()) for each in (more, twin))
+    assert told.keys([1]) == told.keys([2]) == untold.keys([1]) != untold.keys([2])
+    assert (told.keys(range(3)) == input_keys(told.inputs)).all()
+    assert told.fingerprint() != untold.fingerprint()

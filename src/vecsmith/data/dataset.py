@@ -210,10 +210,16 @@ class Dataset:
         return result.tolist()
 
     def keys(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """int64 [n]: the `content_key` of rows of `inputs`. Equal keys: the same thing."""
+        """int64 [n]: the `content_key` of rows of `inputs`, or of the source that a paraphrase declares (`same_as`).
+
+        Equal keys: the same thing.
+        """
         result = np.empty(len(rows), dtype=np.int64)
         for chunk, places, inside in self._places(rows):
             content = self.inputs["content"].chunk(chunk)
+            if "same_as" in self.inputs.column_names and self._starts is not None:
+                sources = self.inputs["same_as"].slice(int(self._starts[chunk]), len(content)).combine_chunks()
+                content = pc.coalesce(sources, content)
             halves = np.frombuffer(content.buffers()[1], dtype=">i8").reshape(-1, 2)
             result[places] = halves[content.offset + inside, 0]
         return result
@@ -241,7 +247,8 @@ class Dataset:
             left_out = [name for name in LATER_RECORD_COLUMNS if name in self.records.column_names]
             left_out = [name for name in left_out if self.records[name].null_count == self.records.num_rows]
             records = self.records.drop_columns(["dataset", *left_out])
-            self._fingerprint = fingerprint_tables(self.inputs.select(["content"]), self._documents, records)
+            identity = ["content", *(["same_as"] if "same_as" in self.inputs.column_names else [])]
+            self._fingerprint = fingerprint_tables(self.inputs.select(identity), self._documents, records)
         return self._fingerprint
 
     def judgements(self) -> Judgements:
