@@ -153,11 +153,10 @@ import os, sys, time
 from pathlib import Path
 from vecsmith.index.lock import WriterLock
 with WriterLock(Path(sys.argv[1])):
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)  # by the child: only now has it closed what it inherited
         time.sleep(60)
         os._exit(0)
-    print(child, flush=True)
     time.sleep(60)
 """
 
