@@ -1,5 +1,6 @@
 """The part of a recipe that names data: which records, in what kind, and what is made of them before training."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
@@ -86,6 +87,11 @@ class DataSpec(BaseModel, extra="forbid"):
     score: ScoreSpec | None = None
     limit: int | None = Field(default=None, gt=0)
     columns: dict[str, Any] = {}
+
+    @property
+    def set_name(self) -> str:
+        """What stages and messages call the set: its `name`, else the file's or folder's."""
+        return self.name or Path(self.path).stem
 
     @field_validator("in_context")
     @classmethod

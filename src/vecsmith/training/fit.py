@@ -219,7 +219,7 @@ def _with_teachers(
     """The sets, those whose data name a teacher with its vectors; encoded once, kept in the run's folder."""
     from vecsmith.training.distillation import with_teacher
 
-    teachers = {spec.name or Path(spec.path).stem: spec.teacher for spec in recipe.data}
+    teachers = {spec.set_name: spec.teacher for spec in recipe.data}
     taught = []
     for number, each in enumerate(sets):
         teacher = teachers.get(each.columns.name.split("/")[0])

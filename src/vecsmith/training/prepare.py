@@ -24,7 +24,7 @@ def supplied(recipe: Recipe) -> dict[str, set[str]]:
     found = {}
     for spec in recipe.data:
         mined = {"negatives", "teacher_scores"} if spec.mine else set()
-        found[_name(spec)] = mined | ({"teacher_scores"} if spec.score else set())
+        found[spec.set_name] = mined | ({"teacher_scores"} if spec.score else set())
     return {name: columns for name, columns in found.items() if columns}
 
 
@@ -37,7 +37,7 @@ def prepared(
              missing
     raises   what `models.mining.mine_dataset` and `models.scorers.score_dataset` raise
     """
-    asked = {_name(spec): (number, spec) for number, spec in enumerate(recipe.data) if spec.mine or spec.score}
+    asked = {spec.set_name: (number, spec) for number, spec in enumerate(recipe.data) if spec.mine or spec.score}
     made: dict[int, Dataset] = {}
     result = []
     for each in sets:
@@ -96,7 +96,3 @@ def _in_turn(make: "Callable[[], Dataset]") -> "Dataset":
             made = make()
         barrier()
     return made
-
-
-def _name(spec: DataSpec) -> str:
-    return spec.name or Path(spec.path).stem

@@ -33,7 +33,7 @@ def open_sets(
     if data is None:
         if not recipe.data:
             raise recipe.error('no data: the recipe has no "data", and none was handed over', "data")
-        opened = {spec.name or Path(spec.path).stem: (spec, _open(recipe, spec, progress)) for spec in recipe.data}
+        opened = {spec.set_name: (spec, _open(recipe, spec, progress)) for spec in recipe.data}
     else:
         named = {spec.name or spec.path: spec for spec in recipe.data}
         opened = {name: (named.get(name) or DataSpec(path=name), dataset) for name, dataset in data.items()}

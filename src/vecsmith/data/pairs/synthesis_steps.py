@@ -1,5 +1,6 @@
 """The steps of synthesis: what each asks about, and what becomes of an answer."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -32,7 +33,7 @@ Record = dict[str, Any]
 Search = Callable[[list[str], int], tuple[np.ndarray, np.ndarray]]
 
 
-class Step:
+class Step(ABC):
     """One step over one dataset: `jobs` asks, `take` uses an answer; then `changed` and `added` hold the records.
 
     changed   number of a record -> what takes its place
@@ -63,14 +64,15 @@ class Step:
         """What to ask, in the order of the records, the first `limit`."""
         return islice(self._jobs(prompt), self.limit)
 
+    @abstractmethod
     def _jobs(self, prompt: Prompt) -> Iterator[Job]:
-        raise NotImplementedError
+        """What to ask, in the order of the records, all of it."""
 
+    @abstractmethod
     def take(self, job: Job, value: Any, made: Counter[str], dropped: Counter[str]) -> None:
         """Use the value of an answer."""
-        raise NotImplementedError
 
-    def settle(self, dropped: Counter[str]) -> None:
+    def settle(self, dropped: Counter[str]) -> None:  # noqa: B027 most steps have nothing to settle
         """Called once, after the last answer."""
 
     def records(self) -> Iterator[tuple[int, Record]]:
